@@ -1,0 +1,2 @@
+//! folio-bench
+fn main() {}

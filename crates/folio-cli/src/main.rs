@@ -1,0 +1,2 @@
+//! folio-cli
+fn main() {}

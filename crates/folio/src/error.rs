@@ -1,0 +1,82 @@
+//! What can go wrong when a file is used as memory, and where.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The result of an operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error with what was being done, to which source, and at which offset.
+///
+/// `Display` gives one line without the cause; [`std::error::Error::source`]
+/// keeps the system's error where there is one.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call failed.
+    #[error("{}: cannot {action}", path.display())]
+    Io {
+        /// What was being done, as a verb: `open`, `read`, `map`.
+        action: &'static str,
+        /// The source, by path, or a name in angle brackets such as `<stdin>`.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+
+    /// The bytes asked for are not all there.
+    #[error(
+        "{}: bytes {offset}..{} asked for, but it has only {size}",
+        path.display(),
+        u128::from(*offset) + u128::from(*len)
+    )]
+    OutOfRange {
+        /// The source.
+        path: PathBuf,
+        /// The first byte asked for.
+        offset: u64,
+        /// How many bytes were asked for.
+        len: u64,
+        /// How many bytes there are.
+        size: u64,
+    },
+
+    /// A mapped page is gone: the file was cut short under its mapping, its
+    /// device failed, or its disk is full.
+    #[error(
+        "{}: fault at byte {offset}: the file was truncated or its device failed",
+        path.display()
+    )]
+    Fault {
+        /// The source.
+        path: PathBuf,
+        /// The first byte that could not be reached.
+        offset: u64,
+    },
+
+    /// This kind of source cannot do this.
+    #[error("{}: {reason}", path.display())]
+    Unsupported {
+        /// The source.
+        path: PathBuf,
+        /// What it cannot do, and what can be done instead.
+        reason: &'static str,
+    },
+}
+
+impl Error {
+    /// Wraps a system error with what was being done and to what.
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// Whether this is a lost page rather than a wrong request: see [`Error::Fault`].
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Self::Fault { .. })
+    }
+}
