@@ -1,1 +1,26 @@
-//! folio-sys
+//! folio's only door to the kernel.
+//!
+//! Everything in folio that needs `unsafe` lives here, behind functions that are
+//! safe to call: mappings whose lost pages are errors instead of signals, memory
+//! shared with child processes, and `fork` for programs of one thread. The crates
+//! above, [`folio`](https://docs.rs/folio) first, are where to begin as a user.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`mapping`] | [`Mapping`](mapping::Mapping): bytes of a file in memory, copied out under guard |
+//! | [`fault`] | the SIGBUS handler, and how a fault becomes an error |
+//! | [`page`] | page size and page arithmetic |
+//! | [`shared`] | counters that a process and its children share |
+//! | [`process`] | `fork`, and children that end with their parent |
+
+#![expect(
+    unsafe_code,
+    reason = "this crate is where folio meets the kernel; every other crate denies unsafe"
+)]
+
+mod copy;
+pub mod fault;
+pub mod mapping;
+pub mod page;
+pub mod process;
+pub mod shared;
