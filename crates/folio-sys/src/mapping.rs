@@ -1,1 +1,174 @@
-//! mapping
+//! Bytes of a file in memory.
+
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::ptr::{self, NonNull};
+
+use rustix::mm::{MapFlags, ProtFlags};
+
+pub use crate::copy::CopyError;
+use crate::copy::copy_out;
+use crate::fault::FaultPolicy;
+use crate::page;
+
+/// A shared, read-only mapping of a range of a file, at any offset and of any length.
+///
+/// The bytes are the file's own pages in the page cache, so that any number of
+/// processes that map the file hold them once. Other processes may change or truncate
+/// them at any time; therefore they are only copied out, by [`read_at`](Self::read_at).
+///
+/// ```
+/// use std::io::Write;
+/// use folio_sys::{fault::FaultPolicy, mapping::Mapping};
+///
+/// let mut file = tempfile::tempfile()?;
+/// file.write_all(b"hello, world")?;
+/// let mapping = Mapping::of_file(&file, 7, 5, FaultPolicy::Handler)?;
+/// let mut word = [0; 5];
+/// assert_eq!(mapping.read_at(0, &mut word).unwrap(), 5);
+/// assert_eq!(&word, b"world");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Mapping {
+    /// The first byte of the range: `skew` bytes into its page.
+    start: NonNull<u8>,
+    len: usize,
+    skew: usize,
+    policy: FaultPolicy,
+}
+
+// SAFETY: the value owns its mapping, which belongs to no thread.
+unsafe impl Send for Mapping {}
+// SAFETY: a shared Mapping only copies bytes out, by routines that tolerate that
+// anyone changes the bytes meanwhile.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps `len` bytes of `file` from `offset_bytes` on.
+    ///
+    /// The range may reach past the end of the file: the bytes from the page after
+    /// the end on are then lost ones until the file grows. A range of no bytes maps nothing and always
+    /// succeeds.
+    ///
+    /// # Errors
+    ///
+    /// The system's: ENODEV for what cannot be mapped (pipes, ttys, most of `/proc`
+    /// and `/sys`), EACCES for a descriptor not open for reading, ENOMEM when no hole in the
+    /// address space is large enough. `InvalidInput` when offset and length overflow.
+    pub fn of_file(
+        file: impl AsFd,
+        offset_bytes: u64,
+        len: usize,
+        policy: FaultPolicy,
+    ) -> io::Result<Self> {
+        let policy = policy.prepare()?;
+        let (page_offset, skew) = page::split(offset_bytes);
+        if len == 0 {
+            return Ok(Self {
+                start: NonNull::dangling(),
+                len: 0,
+                skew: 0,
+                policy,
+            });
+        }
+        let size_bytes = len
+            .checked_add(skew)
+            .filter(|&size| isize::try_from(size).is_ok())
+            .filter(|&size| page_offset.checked_add(size as u64).is_some())
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        // SAFETY: the kernel chooses a free address (null hint, no MAP_FIXED), so no
+        // memory that anyone uses is replaced.
+        let base = unsafe {
+            rustix::mm::mmap(
+                ptr::null_mut(),
+                size_bytes,
+                ProtFlags::READ,
+                MapFlags::SHARED,
+                file,
+                page_offset,
+            )
+        }?;
+        let start = base.cast::<u8>().wrapping_add(skew);
+        let start =
+            NonNull::new(start).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        Ok(Self {
+            start,
+            len,
+            skew,
+            policy,
+        })
+    }
+
+    /// How many bytes are mapped, as was asked.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no bytes are mapped.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The address of the first byte, to look the mapping up in `/proc/self/smaps` and its
+    /// like. Dangling when empty.
+    #[must_use]
+    pub fn as_ptr(&self) -> *const u8 {
+        self.start.as_ptr()
+    }
+
+    /// How lost pages are found out here: what was asked for, or what the
+    /// architecture has.
+    #[must_use]
+    pub fn policy(&self) -> FaultPolicy {
+        self.policy
+    }
+
+    /// Copies bytes from `offset` on into `buf`, as many as both have, and says how many.
+    ///
+    /// When others write to the same bytes meanwhile, each byte is one that was there
+    /// at some moment, and no more is promised.
+    ///
+    /// # Errors
+    ///
+    /// [`CopyError::Fault`] when a page is lost; `buf` holds the bytes before it.
+    #[inline]
+    pub fn read_at(&self, offset: usize, buf: &mut [u8]) -> Result<usize, CopyError> {
+        let Some(rest) = self.len.checked_sub(offset) else {
+            return Ok(0);
+        };
+        let count = rest.min(buf.len());
+        // In bounds: offset <= len. (For an empty mapping, it is the dangling pointer itself.)
+        let from = self.start.as_ptr().wrapping_add(offset);
+        // SAFETY: `buf` is ours alone for `count` <= buf.len() bytes; it overlaps no
+        // mapping made here, since no reference into one is ever given out. The source
+        // is `count` bytes from `offset`, and offset + count <= len; they stay mapped
+        // until drop. The policy came from `prepare`.
+        unsafe { copy_out(buf.as_mut_ptr(), from, count, self.policy) }?;
+        Ok(count)
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        if self.len == 0 {
+            return;
+        }
+        let base = self.start.as_ptr().wrapping_sub(self.skew);
+        // SAFETY: exactly the mapping that `of_file` made; borrows of it have ended.
+        let unmapped = unsafe { rustix::mm::munmap(base.cast(), self.len + self.skew) };
+        debug_assert!(unmapped.is_ok(), "munmap: {unmapped:?}");
+    }
+}
+
+impl fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mapping")
+            .field("start", &self.start)
+            .field("len", &self.len)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
