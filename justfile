@@ -1,0 +1,54 @@
+# Each check, alone. What they do stands in scripts/check, which CI calls as well.
+
+# The recipes, by name.
+default:
+    @just --list --unsorted
+
+# Scripts pass shellcheck.
+shell:
+    scripts/check shell
+
+# Sources are formatted.
+fmt:
+    scripts/check fmt
+
+# Dependencies' licences and origins are those of deny.toml (needs cargo-deny).
+deny:
+    scripts/check deny
+
+# Clippy finds nothing, in any target of any crate.
+lint:
+    scripts/check lint
+
+# The documentation builds without a warning.
+doc:
+    scripts/check doc
+
+# The tests pass.
+test:
+    scripts/check test
+
+# The oldest supported Rust builds it all.
+msrv:
+    scripts/check msrv
+
+# The tests of the lower crates pass as 32-bit programs.
+test-32:
+    scripts/check test-32
+
+# The benchmarks build, and one of them runs.
+bench-builds:
+    scripts/check bench-builds
+
+# The groups and rows of the benchmarks.
+bench-list:
+    cargo run --locked --release -p folio-bench -- --list
+
+# Measures: `just bench --quick files`.
+bench *ARGS:
+    cargo build --locked --release -p folio-bench -p folio-cli
+    ${CARGO_TARGET_DIR:-target}/release/folio-bench {{ ARGS }}
+
+# Every check, cheapest first.
+ci:
+    scripts/check all
