@@ -80,3 +80,15 @@ impl Error {
         matches!(self, Self::Fault { .. })
     }
 }
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Io { source, .. } => source.kind(),
+            Error::OutOfRange { .. } => io::ErrorKind::UnexpectedEof,
+            Error::Fault { .. } => io::ErrorKind::Other,
+            Error::Unsupported { .. } => io::ErrorKind::Unsupported,
+        };
+        Self::new(kind, error)
+    }
+}

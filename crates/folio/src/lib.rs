@@ -1,6 +1,49 @@
 //! Files as memory.
+//!
+//! A [`Source`] opens whatever there is to open: a regular file, a pipe, a tty, a
+//! socket, an entry of `/proc`. What can be mapped is mapped, so that all processes
+//! that read it share one copy in physical memory; what cannot is read. A [`View`]
+//! is a range of its bytes.
+//!
+//! ```
+//! use folio::{ReadAt, Source};
+//!
+//! let file = tempfile::NamedTempFile::new()?;
+//! std::fs::write(&file, b"hello, world")?;
+//!
+//! let source = Source::open(&file)?;
+//! let view = source.view(7, 5)?; // any offset, any length
+//! assert_eq!(view.to_vec()?, b"world");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Soundness
+//!
+//! No safe function here gives out a reference to bytes that another process can
+//! change or truncate. Bytes are copied out, by routines for which a page that the file
+//! has lost is an [`Error::Fault`]; with `mmap` alone it would end the process by
+//! SIGBUS. The copy tolerates concurrent writers: each byte is one that was there at
+//! some moment.
+//!
+//! # Platforms
+//!
+//! Linux first. On x86-64 the copies are a few instructions; on other architectures,
+//! for now, they are system calls ([`FaultPolicy::Syscall`]).
+
 mod error;
+mod map;
+mod positioned;
+mod range;
 mod read_at;
+mod reader;
+pub mod residency;
+mod source;
+mod view;
 
 pub use error::{Error, Result};
+pub use folio_sys::fault::FaultPolicy;
+pub use map::{Map, MapOptions};
 pub use read_at::ReadAt;
+pub use reader::Reader;
+pub use source::{Kind, Source};
+pub use view::View;

@@ -1,0 +1,178 @@
+//! A range of a file, mapped whole.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use folio_sys::fault::FaultPolicy;
+use folio_sys::mapping::{CopyError, Mapping};
+
+use crate::range::ByteRange;
+use crate::residency::FileId;
+use crate::{Error, ReadAt, Result};
+
+/// A read-only mapping of a file, or of any byte range of it.
+///
+/// All processes that map a file share its pages: the data is held once in physical
+/// memory. Bytes are copied out through [`ReadAt`]; a page that the file has lost
+/// since is [`Error::Fault`], not a signal.
+///
+/// Most users want [`Source`](crate::Source), which also opens what cannot be mapped.
+///
+/// ```
+/// use folio::{Map, ReadAt};
+///
+/// let file = tempfile::NamedTempFile::new()?;
+/// std::fs::write(&file, b"hello, world")?;
+/// let map = Map::options().offset(7).len(5).open(&file)?;
+/// assert_eq!(map.get::<[u8; 5]>(0)?, *b"world");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Map {
+    mapping: Mapping,
+    /// Where in the file the mapping begins.
+    offset: u64,
+    path: PathBuf,
+}
+
+/// What to map, and how. Made by [`Map::options`].
+#[derive(Debug, Clone, Default)]
+pub struct MapOptions {
+    offset: u64,
+    len: Option<u64>,
+    fault_policy: FaultPolicy,
+}
+
+impl Map {
+    /// Options: the whole file, lost pages reported by the SIGBUS handler.
+    #[must_use]
+    pub fn options() -> MapOptions {
+        MapOptions::default()
+    }
+
+    /// Maps all of the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`MapOptions::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::options().open(path)
+    }
+
+    /// The path that the map was made with, or a name such as `<stdin>`.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Which file this is a mapping of, in the kernel's own terms, to look its
+    /// mappings up in other processes; `None` where the system does not tell.
+    #[must_use]
+    pub fn file_id(&self) -> Option<FileId> {
+        FileId::of_mapping(&self.mapping)
+    }
+
+    #[cold]
+    fn lost(&self, offset: u64, error: CopyError) -> Error {
+        match error {
+            CopyError::Fault { copied } => Error::Fault {
+                path: self.path.clone(),
+                offset: self.offset.saturating_add(offset) + copied as u64,
+            },
+            CopyError::System(error) => Error::io("copy mapped bytes", &self.path, error),
+        }
+    }
+}
+
+impl ReadAt for Map {
+    fn len(&self) -> u64 {
+        self.mapping.len() as u64
+    }
+
+    #[inline]
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize> {
+        // An offset beyond the address space is beyond the mapping.
+        let offset = usize::try_from(offset_bytes).unwrap_or(usize::MAX);
+        self.mapping
+            .read_at(offset, buf)
+            .map_err(|error| self.lost(offset_bytes, error))
+    }
+
+    fn out_of_range(&self, offset: u64, len: u64) -> Error {
+        Error::OutOfRange {
+            path: self.path.clone(),
+            offset,
+            len,
+            size: self.len(),
+        }
+    }
+}
+
+impl MapOptions {
+    /// Begins the map at this byte of the file. Any offset will do, although
+    /// mappings start on a page. Default: 0.
+    #[must_use]
+    pub fn offset(mut self, offset_bytes: u64) -> Self {
+        self.offset = offset_bytes;
+        self
+    }
+
+    /// Maps this many bytes. Default: from the offset to the end of the file.
+    #[must_use]
+    pub fn len(mut self, len_bytes: u64) -> Self {
+        self.len = Some(len_bytes);
+        self
+    }
+
+    /// How reads find lost pages out. Default: [`FaultPolicy::Handler`].
+    #[must_use]
+    pub fn fault_policy(mut self, policy: FaultPolicy) -> Self {
+        self.fault_policy = policy;
+        self
+    }
+
+    /// Opens the file at `path` and maps it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the file cannot be opened or refuses to be mapped;
+    /// [`Error::OutOfRange`] when the range is not all in the file.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Map> {
+        let path = path.as_ref();
+        let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
+        self.map(&file, path)
+    }
+
+    /// Maps an open file; `path` is its name in messages.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    pub fn map(&self, file: &File, path: impl Into<PathBuf>) -> Result<Map> {
+        let path = path.into();
+        let size = file
+            .metadata()
+            .map_err(|error| Error::io("stat", &path, error))?
+            .len();
+        let len = self.len.unwrap_or(size.saturating_sub(self.offset));
+        if ByteRange::within(size, self.offset, len).is_none() {
+            return Err(Error::OutOfRange {
+                path,
+                offset: self.offset,
+                len,
+                size,
+            });
+        }
+        let mapped = usize::try_from(len)
+            .map_err(|_| std::io::ErrorKind::OutOfMemory.into())
+            .and_then(|len| Mapping::of_file(file, self.offset, len, self.fault_policy));
+        match mapped {
+            Ok(mapping) => Ok(Map {
+                mapping,
+                offset: self.offset,
+                path,
+            }),
+            Err(error) => Err(Error::io("map", &path, error)),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The window onto bytes that others may change.
+
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::map::Map;
+use crate::positioned::Positioned;
+use crate::range::ByteRange;
+use crate::residency::FileId;
+use crate::{Error, ReadAt, Result};
+
+/// How much is copied at a time by the helpers that go through a buffer: small
+/// enough to stay in the first-level cache (32 KiB and more on every processor
+/// of the last decade), large enough that the cost of a call vanishes.
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// A range of a file's bytes, pinned for as long as the view lives.
+///
+/// The bytes stay the file's: other processes may write to them, or truncate them
+/// away, at any time. That is why a view has no `Deref` to `[u8]` and copies bytes
+/// out instead, through [`ReadAt`] and the helpers below. A page that the file no
+/// longer has is [`Error::Fault`], never a signal.
+///
+/// Views are cheap to clone, and may be sent to and shared between threads.
+///
+/// ```
+/// use folio::{ReadAt, Source};
+///
+/// let file = tempfile::NamedTempFile::new()?;
+/// std::fs::write(&file, b"hello, world")?;
+/// let view = Source::open(&file)?.view(7, 5)?;
+/// assert_eq!(view.len(), 5);
+/// assert_eq!(view.to_vec()?, b"world");
+/// assert_eq!(view.part(1, 3)?.to_vec()?, b"orl");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct View {
+    bytes: Bytes,
+    range: ByteRange,
+}
+
+/// Where a view's bytes come from.
+#[derive(Clone)]
+pub(crate) enum Bytes {
+    Mapped(Arc<Map>),
+    Positioned(Arc<Positioned>),
+}
+
+impl View {
+    /// A view of a range that lies within the bytes.
+    pub(crate) fn new(bytes: Bytes, range: ByteRange) -> Self {
+        Self { bytes, range }
+    }
+
+    /// A view of part of this one; `offset_bytes` counts from this one's start.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] when this view does not have all of these bytes.
+    pub fn part(&self, offset_bytes: u64, len: u64) -> Result<Self> {
+        match self.range.part(offset_bytes, len) {
+            Some(range) => Ok(Self {
+                bytes: self.bytes.clone(),
+                range,
+            }),
+            None => Err(self.out_of_range(offset_bytes, len)),
+        }
+    }
+
+    /// Calls `each` with all bytes in order, some KiB at a time.
+    ///
+    /// The chunks are copies, so that `each` may look at them as often as it likes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ReadAt::read_at`], and whatever `each` returns, which ends the walk.
+    pub fn for_each_chunk<E: From<Error>>(
+        &self,
+        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut chunk = [0; CHUNK_BYTES];
+        let mut offset = 0;
+        loop {
+            let count = self.read_at(offset, &mut chunk)?;
+            match chunk.get(..count) {
+                None | Some([]) => break,
+                Some(bytes) => each(bytes)?,
+            }
+            offset += count as u64;
+        }
+        if offset == self.len() {
+            Ok(())
+        } else {
+            // A positioned file that has become shorter.
+            Err(self.out_of_range(offset, self.len() - offset).into())
+        }
+    }
+
+    /// Copies all bytes to `writer`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the writer fails; otherwise those of [`ReadAt::read_at`].
+    pub fn copy_to(&self, mut writer: impl Write) -> Result<()> {
+        self.for_each_chunk(|chunk| {
+            writer
+                .write_all(chunk)
+                .map_err(|error| Error::io("write what was read from it", self.path(), error))
+        })
+    }
+
+    /// All bytes, copied.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ReadAt::read_exact_at`].
+    ///
+    /// # Panics
+    ///
+    /// As `Vec` does, when memory does not suffice for the copy.
+    pub fn to_vec(&self) -> Result<Vec<u8>> {
+        let Ok(len) = usize::try_from(self.len()) else {
+            return Err(Error::Unsupported {
+                path: self.path().to_owned(),
+                reason: "larger than the address space, so it cannot be copied whole",
+            });
+        };
+        let mut bytes = vec![0; len];
+        self.read_exact_at(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The path of the source, or a name such as `<stdin>`.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match &self.bytes {
+            Bytes::Mapped(map) => map.path(),
+            Bytes::Positioned(file) => file.path(),
+        }
+    }
+
+    /// Which file this is a view of, to look its mappings up in other processes.
+    /// `None` where nothing is mapped or the system does not tell.
+    #[must_use]
+    pub fn file_id(&self) -> Option<FileId> {
+        match &self.bytes {
+            Bytes::Mapped(map) => map.file_id(),
+            Bytes::Positioned(_) => None,
+        }
+    }
+}
+
+impl ReadAt for View {
+    #[inline]
+    fn len(&self) -> u64 {
+        self.range.len()
+    }
+
+    #[inline]
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize> {
+        let (offset, count) = self.range.clip(offset_bytes, buf.len());
+        let buf = buf.get_mut(..count).unwrap_or_default();
+        match &self.bytes {
+            Bytes::Mapped(map) => map.read_at(offset, buf),
+            Bytes::Positioned(file) => file.read_at(offset, buf),
+        }
+    }
+
+    fn out_of_range(&self, offset: u64, len: u64) -> Error {
+        Error::OutOfRange {
+            path: self.path().to_owned(),
+            offset,
+            len,
+            size: self.len(),
+        }
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("path", &self.path())
+            .field("offset", &self.range.offset())
+            .field("len", &self.range.len())
+            .finish_non_exhaustive()
+    }
+}
