@@ -80,6 +80,19 @@ fn a_truncated_file_is_a_fault_at_the_exact_byte() {
 }
 
 #[test]
+fn populating_a_lost_page_is_an_error() {
+    let page = page::size();
+    let file = file_of(&pattern(8 * page));
+    let mapping = Mapping::of_file(&file, 100, 7 * page, FaultPolicy::Handler).unwrap();
+    mapping.populate().unwrap();
+    file.set_len(page as u64).unwrap();
+    if cfg!(target_os = "linux") {
+        let error = mapping.populate().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EFAULT));
+    }
+}
+
+#[test]
 fn what_cannot_be_mapped_says_so() {
     let (reader, _writer) = std::os::unix::net::UnixStream::pair().unwrap();
     let error = Mapping::of_file(&reader, 0, 10, FaultPolicy::Handler).unwrap_err();

@@ -142,6 +142,19 @@ impl View {
         }
     }
 
+    /// Brings the whole mapping behind the view into memory: see [`Map::populate`].
+    /// Does nothing where nothing is mapped.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Map::populate`].
+    pub fn populate(&self) -> Result<()> {
+        match &self.bytes {
+            Bytes::Mapped(map) => map.populate(),
+            Bytes::Positioned(_) => Ok(()),
+        }
+    }
+
     /// Which file this is a view of, to look its mappings up in other processes.
     /// `None` where nothing is mapped or the system does not tell.
     #[must_use]
