@@ -1,0 +1,141 @@
+//! What a lookup needs to know of a table, and what of it must fit together.
+
+use super::{
+    HEAD_MAX_LEN, LINE_LEN, MAX_KEY_LEN, MAX_REACH, MAX_RECORDS_LEN, MAX_VALUE_LEN,
+    ORDER_ENTRY_LEN, PAGE_LEN, SLOTS,
+};
+use crate::info::{Info, Section, SectionKind};
+
+/// Where things are, for a lookup. Once made, it fits together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub(crate) seed: u64,
+    /// The lines that a hash can choose. More may follow, for strays.
+    pub(crate) home_lines: u64,
+    /// All lines.
+    pub(crate) lines: u64,
+    /// How many lines past its home line a key may stand.
+    pub(crate) max_reach: u64,
+    /// At most 48.
+    pub(crate) offset_bits: u32,
+    pub(crate) records_offset: u64,
+    pub(crate) records_len: u64,
+    pub(crate) index_offset: u64,
+    pub(crate) order_offset: u64,
+    pub(crate) sums_offset: u64,
+    pub(crate) sums_len: u64,
+}
+
+/// How many bits an offset into a records section of this length takes.
+pub(crate) fn offset_bits_for(records_len: u64) -> u32 {
+    u64::BITS - records_len.saturating_sub(1).leading_zeros()
+}
+
+impl Layout {
+    /// The sections are known to lie one after the other in the file; this checks
+    /// that their lengths fit each other and the counts. The error is the broken rule.
+    pub(crate) fn new(info: &Info, offset_bits: u32) -> Result<Self, &'static str> {
+        let records = only(info, SectionKind::Records)?;
+        let index = only(info, SectionKind::HashIndex)?;
+        let order = only(info, SectionKind::Order)?;
+        let sums = only(info, SectionKind::Checksums)?;
+        let max_reach = u64::from(info.longest_probe.saturating_sub(1));
+        check_records(info, records)?;
+        check_index(info, index, max_reach)?;
+        let order_len = records.len.div_ceil(PAGE_LEN) * ORDER_ENTRY_LEN;
+        let sums_len = (sums.offset_bytes - PAGE_LEN) / PAGE_LEN * size_of::<u64>() as u64;
+        first_broken([
+            (
+                offset_bits == offset_bits_for(records.len),
+                "the offset bits do not fit the records section",
+            ),
+            (
+                order.len == order_len,
+                "the order section's length does not fit the records section",
+            ),
+            (
+                sums.len == sums_len,
+                "the checksums section's length does not fit the file",
+            ),
+        ])?;
+        Ok(Self {
+            seed: info.seed,
+            home_lines: info.home_lines,
+            lines: index.len / LINE_LEN,
+            max_reach,
+            offset_bits,
+            records_offset: records.offset_bytes,
+            records_len: records.len,
+            index_offset: index.offset_bytes,
+            order_offset: order.offset_bytes,
+            sums_offset: sums.offset_bytes,
+            sums_len: sums.len,
+        })
+    }
+}
+
+fn check_records(info: &Info, records: &Section) -> Result<(), &'static str> {
+    let count = u128::from(info.count);
+    let content = u128::from(info.key_bytes) + u128::from(info.value_bytes);
+    let lengths = u128::from(records.len).checked_sub(content);
+    let key_lengths = count..=count * MAX_KEY_LEN as u128;
+    first_broken([
+        (
+            records.len <= MAX_RECORDS_LEN,
+            "the records section is too long",
+        ),
+        (
+            lengths.is_some_and(|len| (count * 2..=count * HEAD_MAX_LEN as u128).contains(&len)),
+            "the records section's length does not fit the counts",
+        ),
+        (
+            key_lengths.contains(&u128::from(info.key_bytes)),
+            "the length of all keys does not fit their number",
+        ),
+        (
+            u128::from(info.value_bytes) <= count * u128::from(MAX_VALUE_LEN),
+            "the length of all values does not fit their number",
+        ),
+    ])
+}
+
+fn check_index(info: &Info, index: &Section, max_reach: u64) -> Result<(), &'static str> {
+    let lines = index.len / LINE_LEN;
+    let strays_only = lines.checked_sub(info.home_lines);
+    first_broken([
+        (
+            index.len % LINE_LEN == 0,
+            "the hash index has a part of a line",
+        ),
+        (max_reach <= MAX_REACH, "the longest probe is too long"),
+        (
+            strays_only.is_some_and(|lines| lines <= max_reach),
+            "the number of home lines does not fit the hash index",
+        ),
+        (
+            u128::from(info.count) <= u128::from(lines) * SLOTS as u128,
+            "the hash index is too short for the number of records",
+        ),
+        (
+            (info.count == 0) == (info.home_lines == 0),
+            "the number of home lines does not fit the number of records",
+        ),
+    ])
+}
+
+fn first_broken<const N: usize>(rules: [(bool, &'static str); N]) -> Result<(), &'static str> {
+    match rules.into_iter().find(|(holds, _)| !holds) {
+        Some((_, rule)) => Err(rule),
+        None => Ok(()),
+    }
+}
+
+/// The one section of a kind.
+fn only(info: &Info, kind: SectionKind) -> Result<&Section, &'static str> {
+    let mut found = info.sections.iter().filter(|section| section.kind == kind);
+    match (found.next(), found.next()) {
+        (Some(section), None) => Ok(section),
+        (None, _) => Err("a section is missing"),
+        (Some(_), Some(_)) => Err("a section is there twice"),
+    }
+}
