@@ -1,0 +1,58 @@
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Measures folio beside its peers and the limits of the machine.
+#[derive(Debug, Parser)]
+#[command(name = "folio-bench", version)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
+pub(crate) struct Args {
+    /// Groups or rows to measure: `files`, or `files.read_at_64_vs_pread`
+    #[arg(value_name = "GROUP[.ROW]", required_unless_present = "list")]
+    pub(crate) select: Vec<String>,
+
+    /// Names the groups and rows, and measures nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+
+    /// Less data and fewer rounds: seconds a row, and less certain figures
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Prints one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Exits with status 1 if a goal does not hold
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// The folio command to measure [default: the one beside this program]
+    #[arg(long, value_name = "PATH")]
+    folio: Option<PathBuf>,
+}
+
+/// What a measurement may vary with.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Seconds a row, rather than as long as good figures need.
+    pub(crate) quick: bool,
+    /// The folio command, which need not exist.
+    pub(crate) folio: PathBuf,
+}
+
+impl Args {
+    pub(crate) fn settings(&self) -> Settings {
+        let beside_us = || {
+            let us = std::env::current_exe().unwrap_or_default();
+            us.with_file_name("folio")
+        };
+        Settings {
+            quick: self.quick,
+            folio: self.folio.clone().unwrap_or_else(beside_us),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The groups of rows: one file each.
+
+mod files;
+mod pages;
+mod process;
+mod random;
+mod sample;
+mod serve;
+mod table;
+
+use crate::row::Bench;
+
+/// Every bench there is, group by group.
+pub(crate) fn all() -> Vec<Bench> {
+    vec![files::read_at_64(), table::get(), serve::get_hit()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_group_dot_row_each_once_and_groups_together() {
+        let benches = all();
+        let specs: Vec<_> = benches.iter().flat_map(|bench| bench.rows).collect();
+        let mut names = HashSet::new();
+        let mut groups = Vec::new();
+        for spec in specs {
+            let (group, row) = spec.name.split_once('.').unwrap();
+            assert!(
+                !group.is_empty() && !row.is_empty() && !row.contains('.'),
+                "{}",
+                spec.name
+            );
+            assert!(names.insert(spec.name), "{} twice", spec.name);
+            if groups.last() != Some(&group) {
+                assert!(!groups.contains(&group), "{group} in two places");
+                groups.push(group);
+            }
+        }
+    }
+}
