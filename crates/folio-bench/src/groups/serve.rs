@@ -58,8 +58,8 @@ fn measure_get_hit(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
     let load = if settings.quick {
         Load {
             keys: 100_000,
-            requests: 200_000,
-            rounds: 5,
+            requests: 300_000,
+            rounds: 7,
         }
     } else {
         Load {
