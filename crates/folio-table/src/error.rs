@@ -192,6 +192,15 @@ pub enum Error {
         found: Vec<String>,
     },
 
+    /// A column of an input that has no names for its columns.
+    #[error("{}: column \"{wanted}\" asked for, but TSV has no header: the first field is the key, the rest the value", path.display())]
+    NoHeader {
+        /// The input.
+        path: PathBuf,
+        /// The column asked for.
+        wanted: String,
+    },
+
     /// A name of an input format that there is not.
     #[error("unknown format \"{found}\": tsv, csv and jsonl are known")]
     UnknownFormat {
@@ -225,16 +234,6 @@ impl Error {
             action,
             path: path.to_owned(),
             source,
-        }
-    }
-
-    /// An input line that cannot be imported.
-    #[cold]
-    pub(crate) fn line(path: &Path, line: u64, problem: impl Into<String>) -> Self {
-        Self::Line {
-            path: path.to_owned(),
-            line,
-            problem: problem.into(),
         }
     }
 }

@@ -29,6 +29,7 @@
 mod builder;
 mod error;
 mod format;
+pub mod import;
 mod info;
 mod iter;
 mod lookup;

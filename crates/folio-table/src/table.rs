@@ -1,9 +1,9 @@
 //! A table that is open.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
-use folio::ReadAt;
+use folio::{ReadAt, Source, View};
 
 use crate::format::{FOOTER_LEN, Footer, Layout, PAGE_LEN, RawHeader};
 use crate::{Error, Info, Iter, Result};
@@ -31,6 +31,42 @@ pub struct Table<B> {
     info: Info,
     pub(crate) layout: Layout,
     pub(crate) sums_checksum: u64,
+}
+
+impl Table<View> {
+    /// Opens the table in a file, mapped where the file can be mapped.
+    ///
+    /// ```
+    /// use folio_table::{Builder, Table};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("example.folio");
+    /// let mut builder = Builder::new();
+    /// builder.add(1, b"key", b"value")?;
+    /// builder.write_to(&path)?;
+    ///
+    /// let table = Table::open(&path)?;
+    /// assert_eq!(table.get(b"key")?.as_deref(), Some(b"value".as_slice()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotATable`] for what has no random access, such as a pipe, which is not
+    /// opened; otherwise [`Error::Bytes`] when the file cannot be opened, and the
+    /// errors of [`from_bytes`](Self::from_bytes).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        // To open a FIFO would wait for its writer.
+        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+            return Err(Error::NotATable {
+                path: path.to_owned(),
+                reason: "not a regular file",
+            });
+        }
+        let source = Source::open(path)?;
+        Self::from_bytes(source.whole()?, path)
+    }
 }
 
 impl<B: ReadAt> Table<B> {
