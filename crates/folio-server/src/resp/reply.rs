@@ -15,11 +15,37 @@ pub(crate) enum Protocol {
 /// Aggregates are written as their header; what they announce must follow.
 #[derive(Debug)]
 pub(crate) struct Reply<'a> {
-    pub(crate) out: &'a mut Vec<u8>,
+    out: &'a mut Vec<u8>,
+    start: usize,
+    /// Which version to write from here on.
     pub(crate) protocol: Protocol,
 }
 
-impl Reply<'_> {
+impl<'a> Reply<'a> {
+    /// Starts a reply at the end of `out`.
+    pub(crate) fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
+        Self {
+            start: out.len(),
+            out,
+            protocol,
+        }
+    }
+
+    /// How many bytes the reply has so far.
+    pub(crate) fn len(&self) -> usize {
+        self.out.len() - self.start
+    }
+
+    /// Takes back everything that was written.
+    pub(crate) fn roll_back(&mut self) {
+        self.out.truncate(self.start);
+    }
+
+    /// The buffer, for the bytes of a bulk string that was announced.
+    pub(crate) fn out(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
     /// A status such as `OK`. The text is ours, so it holds no line end.
     pub(crate) fn simple(&mut self, text: &str) {
         self.line(b'+', text.as_bytes());
@@ -125,11 +151,7 @@ mod tests {
 
     fn written(protocol: Protocol, write: impl FnOnce(&mut Reply<'_>)) -> String {
         let mut out = Vec::new();
-        let out_ref = &mut out;
-        write(&mut Reply {
-            out: out_ref,
-            protocol,
-        });
+        write(&mut Reply::new(&mut out, protocol));
         String::from_utf8(out).unwrap()
     }
 

@@ -31,7 +31,7 @@ impl<'a> Request<'a> {
     }
 
     /// The arguments from `index` on.
-    pub(crate) fn from(&self, index: usize) -> impl ExactSizeIterator<Item = &'a [u8]> {
+    pub(crate) fn from(&self, index: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone {
         let input = self.input;
         self.arguments
             .get(index..)
@@ -139,6 +139,11 @@ impl Parser {
             input,
             arguments: &self.arguments,
         }
+    }
+
+    /// How much memory it takes, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.arguments.capacity() * size_of::<Range<usize>>()
     }
 
     /// How many arguments are to come, or `None` if no whole array header is there.

@@ -1,0 +1,33 @@
+//! What a worker has of the tables in physical memory.
+
+use folio::View;
+use folio::residency::Mapper;
+use folio_table::Table;
+
+/// Bytes of the tables' files that one process has in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct DataMemory {
+    pub(super) rss_bytes: u64,
+    pub(super) pss_bytes: u64,
+    pub(super) private_bytes: u64,
+}
+
+/// What a process has of all tables together; `None` if it is unknown of one.
+pub(super) fn of_tables(pid: u32, tables: &[Table<View>]) -> Option<DataMemory> {
+    let mut files: Vec<_> = tables
+        .iter()
+        .map(|table| table.bytes().file_id())
+        .collect::<Option<_>>()?;
+    // A file that is served twice is in memory once.
+    files.sort_unstable_by_key(ToString::to_string);
+    files.dedup();
+    files
+        .into_iter()
+        .try_fold(DataMemory::default(), |mut sum, file| {
+            let mapper = Mapper::of(pid, file).ok()??;
+            sum.rss_bytes += mapper.rss_bytes;
+            sum.pss_bytes += mapper.pss_bytes;
+            sum.private_bytes += mapper.private_bytes;
+            Some(sum)
+        })
+}
