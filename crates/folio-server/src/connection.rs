@@ -28,16 +28,22 @@ pub(crate) struct Connection {
     /// How many bytes of `output` have been sent.
     sent: usize,
     phase: Phase,
-    /// Whether the socket may have more to read.
-    readable: bool,
-    /// Whether the client has ended its stream, so that a short read is not the last.
-    hung_up: bool,
-    /// Whether the socket takes no more for now.
-    blocked: bool,
+    readiness: Readiness,
     /// Whether to close as soon as nothing has arrived, instead of lingering.
     hurried: bool,
     /// When the client last did something.
     active: Instant,
+}
+
+/// What is known of a socket. Events tell of changes alone.
+#[derive(Debug, Default)]
+struct Readiness {
+    /// Whether it may have more to read.
+    readable: bool,
+    /// Whether the client has ended its stream, so that a short read is not the last.
+    hung_up: bool,
+    /// Whether it takes no more for now.
+    blocked: bool,
 }
 
 /// Where a connection stands in its life.
@@ -98,9 +104,7 @@ impl Connection {
             output: Vec::new(),
             sent: 0,
             phase: Phase::Open,
-            readable: false,
-            hung_up: false,
-            blocked: false,
+            readiness: Readiness::default(),
             hurried: false,
             active: now,
         }
@@ -112,17 +116,17 @@ impl Connection {
 
     /// Takes note of what an event says of the socket.
     pub(crate) fn note(&mut self, readable: bool, hung_up: bool, writable: bool, now: Instant) {
-        self.readable |= readable || hung_up;
-        self.hung_up |= hung_up;
+        self.readiness.readable |= readable || hung_up;
+        self.readiness.hung_up |= hung_up;
         if writable {
-            self.blocked = false;
+            self.readiness.blocked = false;
         }
         self.active = now;
     }
 
     /// Whether replies wait for the socket to take them.
     pub(crate) fn blocked(&self) -> bool {
-        self.blocked
+        self.readiness.blocked
     }
 
     /// How much memory its buffers take, in bytes.
@@ -149,7 +153,7 @@ impl Connection {
     /// The same, because the worker ends: nothing is waited for but the sending.
     pub(crate) fn finish_at_once(&mut self) {
         self.hurried = true;
-        self.readable = true;
+        self.readiness.readable = true;
         self.finish();
     }
 
@@ -183,7 +187,7 @@ impl Connection {
         limits: &Limits,
         now: Instant,
     ) -> io::Result<Progress> {
-        if self.waiting_bytes() > 0 && !self.blocked {
+        if self.waiting_bytes() > 0 && !self.readiness.blocked {
             self.send(buffers)?;
         }
         match self.phase {
@@ -200,7 +204,7 @@ impl Connection {
         if self.phase != Phase::Open || self.waiting_bytes() > before {
             return Ok(Progress::Unfinished);
         }
-        if !self.readable {
+        if !self.readiness.readable {
             return Ok(Progress::Waiting);
         }
         self.receive(buffers)?;
@@ -265,7 +269,7 @@ impl Connection {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
-                    self.blocked = true;
+                    self.readiness.blocked = true;
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),
@@ -288,9 +292,9 @@ impl Connection {
                 // A read that fills less than the room has emptied the socket, and
                 // the next bytes bring an event. The end of the stream, if it was
                 // announced before this read, does not.
-                self.readable = count == room || self.hung_up;
+                self.readiness.readable = count == room || self.readiness.hung_up;
             }
-            Err(Errno::AGAIN) => self.readable = false,
+            Err(Errno::AGAIN) => self.readiness.readable = false,
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -341,7 +345,7 @@ impl Connection {
         self.phase = Phase::Lingering(now + LINGER);
         self.input.clear();
         self.answered = 0;
-        self.readable = true;
+        self.readiness.readable = true;
         Ok(Progress::Unfinished)
     }
 
@@ -355,7 +359,7 @@ impl Connection {
                 Ok(Progress::Unfinished)
             }
             Err(Errno::AGAIN) => {
-                self.readable = false;
+                self.readiness.readable = false;
                 Ok(if self.hurried {
                     Progress::Closed
                 } else {

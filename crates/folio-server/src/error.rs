@@ -66,7 +66,7 @@ impl Error {
     }
 
     /// Sorts out why an address cannot be listened on.
-    pub(crate) fn listen(address: impl ToString, source: impl Into<io::Error>) -> Self {
+    pub(crate) fn listen(address: &impl ToString, source: impl Into<io::Error>) -> Self {
         let (address, source) = (address.to_string(), source.into());
         if source.kind() == io::ErrorKind::AddrInUse {
             Self::AddressInUse { address }
@@ -77,6 +77,6 @@ impl Error {
 
     /// The same for the path of a Unix socket.
     pub(crate) fn listen_at(path: &Path, source: impl Into<io::Error>) -> Self {
-        Self::listen(path.display(), source)
+        Self::listen(&path.display(), source)
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct TcpSockets {
 impl TcpSockets {
     /// Listens on `address`, with a socket for each of so many workers.
     pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Self> {
-        let failed = |error: io::Error| Error::listen(address, error);
+        let failed = |error: io::Error| Error::listen(&address, error);
         let first = tcp_socket(address).map_err(failed)?;
         // The first is bound without SO_REUSEPORT. Were it bound with it, a second
         // server of the same user would get the address as well, silently, and half

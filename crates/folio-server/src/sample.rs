@@ -52,6 +52,7 @@ pub fn record(index: u32, key: &mut Vec<u8>, value: &mut Vec<u8>) {
 /// assert_eq!(key, b"user:0000007");
 /// assert!(value.ends_with(b"}"));
 /// ```
+#[must_use]
 pub fn records() -> impl ExactSizeIterator<Item = (Vec<u8>, Vec<u8>)> {
     // An ExactSizeIterator cannot be had over u32 where usize may be 16 bits wide,
     // which the standard library provides for; this range is far below that bound.

@@ -15,9 +15,9 @@ pub(super) fn ping(request: Request<'_>, reply: &mut Reply<'_>) -> Outcome {
     Ok(Next::Continue)
 }
 
-pub(super) fn echo(request: Request<'_>, reply: &mut Reply<'_>) -> Outcome {
+pub(super) fn echo(request: Request<'_>, reply: &mut Reply<'_>) -> Next {
     reply.bulk(request.argument(1));
-    Ok(Next::Continue)
+    Next::Continue
 }
 
 pub(super) fn reset(session: &mut Session, reply: &mut Reply<'_>) -> Next {

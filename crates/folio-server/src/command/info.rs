@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use folio::ReadAt;
 
-use super::{Dispatcher, Next, Outcome};
+use super::{Dispatcher, Next};
 use crate::counters::Counter;
 use crate::resp::{Reply, Request};
 
@@ -12,8 +12,11 @@ use crate::resp::{Reply, Request};
 /// to find out what they may ask for.
 const REDIS_VERSION: &str = "7.0.0";
 
+/// Writes a section, without its heading.
+type Section<D> = fn(&D) -> String;
+
 impl<B: ReadAt> Dispatcher<B> {
-    pub(super) fn info(&self, request: Request<'_>, reply: &mut Reply<'_>) -> Outcome {
+    pub(super) fn info(&self, request: Request<'_>, reply: &mut Reply<'_>) -> Next {
         let everything = [&b"all"[..], b"default", b"everything"];
         let asked = |name: &str| {
             request.len() == 1
@@ -24,12 +27,12 @@ impl<B: ReadAt> Dispatcher<B> {
                             .any(|word| section.eq_ignore_ascii_case(word))
                 })
         };
-        let sections: [(&str, fn(&Self) -> String); 7] = [
+        let sections: [(&str, Section<Self>); 7] = [
             ("Server", Self::server_section),
             ("Clients", Self::clients_section),
             ("Memory", Self::memory_section),
             ("Stats", Self::stats_section),
-            ("Replication", Self::replication_section),
+            ("Replication", |_| replication_section()),
             ("Folio", Self::folio_section),
             ("Keyspace", Self::keyspace_section),
         ];
@@ -44,7 +47,7 @@ impl<B: ReadAt> Dispatcher<B> {
             }
         }
         reply.text(&text);
-        Ok(Next::Continue)
+        Next::Continue
     }
 
     fn server_section(&self) -> String {
@@ -100,10 +103,6 @@ impl<B: ReadAt> Dispatcher<B> {
         ])
     }
 
-    fn replication_section(&self) -> String {
-        fields(&[("role", &"master"), ("connected_slaves", &0)])
-    }
-
     fn folio_section(&self) -> String {
         let mut text = fields(&[
             ("worker", &self.facts.worker),
@@ -141,6 +140,11 @@ impl<B: ReadAt> Dispatcher<B> {
         }
         text
     }
+}
+
+/// There is no replication: this server stands alone.
+fn replication_section() -> String {
+    fields(&[("role", &"master"), ("connected_slaves", &0)])
 }
 
 fn fields(fields: &[(&str, &dyn std::fmt::Display)]) -> String {

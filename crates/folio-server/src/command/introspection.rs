@@ -10,8 +10,7 @@ use crate::resp::{Reply, Request};
 
 pub(super) fn command(request: Request<'_>, reply: &mut Reply<'_>) -> Outcome {
     if request.len() == 1 {
-        reply.array(COMMANDS.len());
-        COMMANDS.iter().for_each(|command| describe(command, reply));
+        describe_all(reply);
         return Ok(Next::Continue);
     }
     let subcommand = request.argument(1).to_ascii_lowercase();
@@ -20,12 +19,11 @@ pub(super) fn command(request: Request<'_>, reply: &mut Reply<'_>) -> Outcome {
         b"count" if named.len() == 0 => reply.integer(COMMANDS.len()),
         b"list" if named.len() == 0 => {
             reply.array(COMMANDS.len());
-            COMMANDS.iter().for_each(|command| reply.bulk(command.name));
+            for command in COMMANDS {
+                reply.bulk(command.name);
+            }
         }
-        b"info" if named.len() == 0 => {
-            reply.array(COMMANDS.len());
-            COMMANDS.iter().for_each(|command| describe(command, reply));
-        }
+        b"info" if named.len() == 0 => describe_all(reply),
         b"info" => {
             reply.array(named.len());
             for name in named {
@@ -37,7 +35,9 @@ pub(super) fn command(request: Request<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
         b"docs" if named.len() == 0 => {
             reply.map(COMMANDS.len());
-            COMMANDS.iter().for_each(|command| document(command, reply));
+            for command in COMMANDS {
+                document(command, reply);
+            }
         }
         b"docs" => {
             reply.map(named.clone().filter_map(catalog::find).count());
@@ -58,6 +58,13 @@ pub(super) fn command(request: Request<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
     }
     Ok(Next::Continue)
+}
+
+fn describe_all(reply: &mut Reply<'_>) {
+    reply.array(COMMANDS.len());
+    for command in COMMANDS {
+        describe(command, reply);
+    }
 }
 
 fn describe(command: &Command, reply: &mut Reply<'_>) {

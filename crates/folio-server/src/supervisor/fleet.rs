@@ -123,7 +123,7 @@ impl Fleet {
         let pid = match (forked, &mut self.inherited) {
             (Fork::Parent(pid), _) => pid,
             (Fork::Child, inherited) => match inherited.take() {
-                Some(inherited) => run_in_child(inherited, facts, supervisor),
+                Some(inherited) => run_in_child(inherited, &facts, supervisor),
                 None => std::process::exit(1),
             },
         };
@@ -231,9 +231,9 @@ impl Fleet {
         WorkerStatus {
             index: slot.index,
             pid,
-            rss_bytes: memory.map(|memory| memory.rss_bytes),
-            pss_bytes: memory.map(|memory| memory.pss_bytes),
-            private_bytes: memory.map(|memory| memory.private_bytes),
+            rss_bytes: memory.map(|memory| memory.rss),
+            pss_bytes: memory.map(|memory| memory.pss),
+            private_bytes: memory.map(|memory| memory.private),
             requests: count(Counter::Requests),
             connections: count(Counter::ConnectionsOpen),
             restarts: slot.restarts,

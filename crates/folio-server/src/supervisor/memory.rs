@@ -4,12 +4,12 @@ use folio::View;
 use folio::residency::Mapper;
 use folio_table::Table;
 
-/// Bytes of the tables' files that one process has in memory.
+/// How many bytes of the tables' files one process has in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct DataMemory {
-    pub(super) rss_bytes: u64,
-    pub(super) pss_bytes: u64,
-    pub(super) private_bytes: u64,
+    pub(super) rss: u64,
+    pub(super) pss: u64,
+    pub(super) private: u64,
 }
 
 /// What a process has of all tables together; `None` if it is unknown of one.
@@ -25,9 +25,9 @@ pub(super) fn of_tables(pid: u32, tables: &[Table<View>]) -> Option<DataMemory> 
         .into_iter()
         .try_fold(DataMemory::default(), |mut sum, file| {
             let mapper = Mapper::of(pid, file).ok()??;
-            sum.rss_bytes += mapper.rss_bytes;
-            sum.pss_bytes += mapper.pss_bytes;
-            sum.private_bytes += mapper.private_bytes;
+            sum.rss += mapper.rss_bytes;
+            sum.pss += mapper.pss_bytes;
+            sum.private += mapper.private_bytes;
             Some(sum)
         })
 }

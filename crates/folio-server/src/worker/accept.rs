@@ -85,7 +85,7 @@ impl<B: ReadAt> Worker<B> {
     fn welcome(&mut self, socket: OwnedFd, peer: Peer) {
         if self.connections.len() >= self.limits.connections {
             self.counters
-                .add(self.worker, Counter::ConnectionsRefused, 1);
+                .add(self.index, Counter::ConnectionsRefused, 1);
             // Where the socket does not take these few bytes, there is nothing to do.
             let _ = rustix::io::write(&socket, b"-ERR max number of clients reached\r\n");
             return;
@@ -109,13 +109,13 @@ impl<B: ReadAt> Worker<B> {
         let session = Session::new(id, peer, self.now);
         self.connections
             .insert(Connection::new(socket, session, self.now));
-        self.counters.add(self.worker, Counter::Connections, 1);
+        self.counters.add(self.index, Counter::Connections, 1);
         self.count_open();
     }
 
     /// An id that no connection of any worker has had: the workers count in turns.
     fn next_id(&self) -> u64 {
-        let earlier = self.counters.of(self.worker, Counter::Connections);
-        earlier * self.workers as u64 + self.worker as u64 + 1
+        let earlier = self.counters.of(self.index, Counter::Connections);
+        earlier * self.workers as u64 + self.index as u64 + 1
     }
 }

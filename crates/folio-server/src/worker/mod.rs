@@ -63,7 +63,7 @@ pub(crate) struct Worker<B> {
     /// What the buffers of all connections hold together.
     held_bytes: usize,
     limits: Limits,
-    worker: usize,
+    index: usize,
     workers: usize,
     counters: Rc<Counters>,
     log: Rc<Log>,
@@ -106,7 +106,7 @@ impl<B: ReadAt> Worker<B> {
             buffers: Buffers::default(),
             held_bytes: 0,
             limits,
-            worker: facts.worker,
+            index: facts.worker,
             workers: facts.workers,
             counters,
             log,
@@ -122,7 +122,7 @@ impl<B: ReadAt> Worker<B> {
     /// the supervisor has ended.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_AT_ONCE);
-        self.log.ready(self.worker);
+        self.log.ready(self.index);
         loop {
             if self.sockets.signals.take(SIGTERM) && !self.ending {
                 self.end();
@@ -286,7 +286,7 @@ impl<B: ReadAt> Worker<B> {
     fn count_open(&self) {
         let open = self.connections.len() as u64;
         self.counters
-            .set(self.worker, Counter::ConnectionsOpen, open);
+            .set(self.index, Counter::ConnectionsOpen, open);
     }
 
     fn count_bytes(&mut self) {
@@ -295,7 +295,7 @@ impl<B: ReadAt> Worker<B> {
             (Counter::BytesOut, &mut self.buffers.bytes_out),
         ] {
             self.counters
-                .add(self.worker, counter, std::mem::take(bytes));
+                .add(self.index, counter, std::mem::take(bytes));
         }
     }
 }

@@ -62,7 +62,7 @@ const PANICKED: i32 = 101;
 ///
 /// Nothing returns to what the parent was doing, whose stack this is a copy of, and
 /// no destructor of the parent's runs here.
-pub(crate) fn run_in_child(inherited: Inherited, facts: Facts, supervisor: Pid) -> ! {
+pub(crate) fn run_in_child(inherited: Inherited, facts: &Facts, supervisor: Pid) -> ! {
     let run = AssertUnwindSafe(|| run(inherited, facts, supervisor));
     process::exit(match panic::catch_unwind(run) {
         Ok(Ok(())) => DONE,
@@ -71,7 +71,7 @@ pub(crate) fn run_in_child(inherited: Inherited, facts: Facts, supervisor: Pid) 
     })
 }
 
-fn run(inherited: Inherited, facts: Facts, supervisor: Pid) -> io::Result<()> {
+fn run(inherited: Inherited, facts: &Facts, supervisor: Pid) -> io::Result<()> {
     drop(inherited.lifeline.write);
     drop(inherited.log.read);
     log_panics(inherited.log.write.try_clone()?, facts.worker);
@@ -110,7 +110,7 @@ fn run(inherited: Inherited, facts: Facts, supervisor: Pid) -> io::Result<()> {
     Worker::new(
         dispatcher,
         sockets,
-        &facts,
+        facts,
         inherited.limits,
         inherited.counters,
         Rc::clone(&log),
