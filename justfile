@@ -36,7 +36,7 @@ msrv:
 test-32:
     scripts/check test-32
 
-# The benchmarks build, and one of them runs.
+# The benchmarks build, and some of them run.
 bench-builds:
     scripts/check bench-builds
 
