@@ -125,14 +125,20 @@ impl<B: ReadAt> Table<B> {
 
     /// The walk has found each record in the index; now, is there nothing else in it?
     fn verify_index_totals(&self) -> Result<()> {
-        let mut used = 0;
+        let (mut used, mut reach) = (0, 0);
         for number in 0..self.layout.lines {
             let line = self.line(number)?;
             used += u64::from(line.used);
-            if !line.is_tidy() || u64::from(line.reach) > self.layout.max_reach {
-                let what = "a line of the hash index that no builder writes";
+            reach = reach.max(u64::from(line.reach));
+            if !line.is_tidy() {
+                let what = "a line of the hash index with something in an unused slot";
                 return Err(self.damaged(self.line_offset(number), what));
             }
+        }
+        if reach != self.layout.max_reach {
+            let stated = self.layout.max_reach;
+            let what = format!("the hash index sends on by up to {reach} lines, not {stated}");
+            return Err(self.damaged(self.layout.index_offset, what));
         }
         if used != self.count() {
             let what = format!(

@@ -5,6 +5,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod damage;
 mod differential;
+mod hostile;
 mod importing;
 mod random;
+mod small;
