@@ -183,3 +183,87 @@ impl<I: Iterator<Item = Entry>> Iterator for Placement<I> {
         Some((home, self.line, entry))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: u64 = 42;
+
+    /// Places keys and returns the index, or the error, and where each key stands.
+    fn place(keys: &[Vec<u8>], max_reach: u64) -> (Result<Index>, Vec<(u64, u64)>) {
+        let mut entries: Vec<_> = (0..keys.len() as u64)
+            .map(|number| Entry::new(number, number * 64))
+            .collect();
+        let key = |place| keys[usize::try_from(place).unwrap()].as_slice();
+        let index = Index::place_within(max_reach, &mut entries, key, DIGEST, 20);
+        let home_lines = home_lines_for(keys.len() as u64);
+        let lines = Placement::new(entries.iter().copied(), home_lines);
+        let lines = lines.map(|(home, line, _)| (home, line)).collect();
+        (index, lines)
+    }
+
+    fn keys(numbers: impl IntoIterator<Item = u64>) -> Vec<Vec<u8>> {
+        let key = |number: u64| format!("key {number}").into_bytes();
+        numbers.into_iter().map(key).collect()
+    }
+
+    /// Keys that all belong to the first of `home_lines` lines under the first seed.
+    fn colliding(count: usize, home_lines: u64) -> Vec<Vec<u8>> {
+        let seed = seed_for(DIGEST, 0);
+        let all = (0..).map(|number: u64| format!("key {number}").into_bytes());
+        let chosen = all.filter(|key| home_line(xxh3_64_with_seed(key, seed), home_lines) == 0);
+        chosen.take(count).collect()
+    }
+
+    #[test]
+    fn lines_hold_ten_and_no_key_stands_before_its_home() {
+        let (index, lines) = place(&keys(0..20_000), MAX_REACH);
+        let index = index.unwrap();
+        assert_eq!(index.seed, seed_for(DIGEST, 0));
+        assert_eq!(index.home_lines, 2353);
+        assert!(lines.is_sorted());
+        let reach = lines.iter().map(|(home, line)| line - home).max();
+        assert_eq!(reach, Some(index.reach));
+        assert!(index.reach < 8, "{}", index.reach);
+        for line in lines.chunk_by(|(_, a), (_, b)| a == b) {
+            assert!(line.len() <= SLOTS);
+        }
+    }
+
+    #[test]
+    fn keys_chosen_for_one_line_get_another_seed() {
+        // 18 lines' worth of keys on one line is more than the longest probe allows.
+        let keys = colliding(180, home_lines_for(180));
+        let (index, _) = place(&keys, MAX_REACH);
+        let index = index.unwrap();
+        assert_eq!(index.seed, seed_for(DIGEST, 1));
+        assert!(index.reach < 8, "{}", index.reach);
+
+        // One line less, and the first seed will do.
+        let (index, lines) = place(&colliding(170, home_lines_for(170)), MAX_REACH);
+        assert_eq!(index.unwrap().seed, seed_for(DIGEST, 0));
+        assert_eq!(lines.last(), Some(&(0, MAX_REACH)));
+    }
+
+    #[test]
+    fn seeds_run_out() {
+        // Keys that are the same collide under any seed.
+        let keys = vec![b"same".to_vec(); 200];
+        let (index, _) = place(&keys, MAX_REACH);
+        assert!(matches!(
+            index,
+            Err(Error::NoSeed {
+                attempts: MAX_ATTEMPTS
+            })
+        ));
+    }
+
+    #[test]
+    fn no_seed_is_needed_for_nothing() {
+        let (index, lines) = place(&[], 0);
+        let index = index.unwrap();
+        assert_eq!((index.home_lines, index.longest_probe()), (0, 1));
+        assert!(lines.is_empty());
+    }
+}

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod building;
 mod damage;
 mod differential;
 mod hostile;
