@@ -1,2 +1,37 @@
-//! folio-cli
-fn main() {}
+//! The `folio` command: build, look up, serve and inspect files shared as memory.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod failure;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::failure::Outcome;
+
+fn main() -> ExitCode {
+    // Wrong usage ends in here, with status 2.
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command) -> Outcome {
+    match command {
+        Command::Build(args) => commands::build::run(&args),
+        Command::Get(args) => commands::get::run(&args),
+        Command::Serve(args) => commands::serve::run(args),
+        Command::Stat(args) => commands::stat::run(&args),
+        Command::Cat(args) => commands::cat::run(&args),
+        Command::Completions(args) => commands::completions::run(&args),
+        Command::Man(args) => commands::man::run(&args),
+    }
+}

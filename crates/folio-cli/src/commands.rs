@@ -1,0 +1,9 @@
+//! One file for each subcommand.
+
+pub(crate) mod build;
+pub(crate) mod cat;
+pub(crate) mod completions;
+pub(crate) mod get;
+pub(crate) mod man;
+pub(crate) mod serve;
+pub(crate) mod stat;

@@ -1,0 +1,132 @@
+//! `folio build INPUT -o OUT.folio`
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use folio::Source;
+use folio_table::import::{self, Format};
+use folio_table::{Builder, OnDuplicate};
+use indicatif::{HumanBytes, HumanCount};
+
+use crate::commands::cat;
+use crate::failure::{Failure, Outcome};
+use crate::progress;
+
+/// Build a table from TSV, CSV or JSON Lines.
+///
+/// TSV has no header: the first field is the key, the rest of the line the value. CSV has
+/// one: the key is a column, the value another, or the whole row as JSON. In JSON Lines
+/// the key is a field, and the value the line.
+///
+/// The table is written beside OUT and renamed into place when it is complete and on
+/// disk, so that OUT is the old table or the new one at any moment.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A file, or `-` for standard input.
+    input: PathBuf,
+
+    /// The table to write.
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+
+    #[command(flatten)]
+    options: InputArgs,
+}
+
+/// How an input is read, for all subcommands that read one.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Input")]
+pub(crate) struct InputArgs {
+    /// The input's format; by default, by the ending of its name, and otherwise TSV.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<FormatName>,
+
+    /// The column (CSV, by name or number from 1) or field (JSON Lines) that is the key.
+    /// By default the first column, or the field `key`.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) key: Option<String>,
+
+    /// The column or field that is the value; by default the whole row as JSON, or the line.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) value: Option<String>,
+
+    /// Which value a key gets that comes more than once.
+    #[arg(long, value_enum, default_value = "error", value_name = "WHICH")]
+    pub(crate) on_duplicate: Duplicates,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+pub(crate) enum FormatName {
+    /// Tab-separated: key, tab, value.
+    Tsv,
+    /// Comma-separated, with a header.
+    Csv,
+    /// A JSON object a line.
+    Jsonl,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+pub(crate) enum Duplicates {
+    /// None: it is an error that names both lines.
+    Error,
+    /// The first one.
+    First,
+    /// The last one.
+    Last,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let source = cat::open(&args.input)?;
+    let builder = import(&source, &args.options)?;
+    let info = builder.write_to(&args.output)?;
+    eprintln!(
+        "{}: {} records, {}",
+        args.output.display(),
+        HumanCount(info.count),
+        HumanBytes(info.file_len)
+    );
+    Ok(())
+}
+
+/// Reads all records of an input.
+pub(crate) fn import(source: &Source, args: &InputArgs) -> Outcome<Builder> {
+    let mut options = import::Options::new(args.format_of(source.path()));
+    options.key.clone_from(&args.key);
+    options.value.clone_from(&args.value);
+    let mut builder = Builder::new().on_duplicate(match args.on_duplicate {
+        Duplicates::Error => OnDuplicate::Error,
+        Duplicates::First => OnDuplicate::First,
+        Duplicates::Last => OnDuplicate::Last,
+    });
+    let bar = progress::of_bytes("reading", source.len());
+    let outcome = import::read_into(
+        source.reader(),
+        source.path(),
+        &options,
+        &mut builder,
+        |done| bar.set_position(done),
+    );
+    bar.finish_and_clear();
+    outcome.map_err(|error| {
+        let is_duplicate = matches!(error, folio_table::Error::DuplicateKey { .. });
+        let failure = Failure::from(error);
+        if is_duplicate {
+            failure.hint("--on-duplicate last (or first) keeps one of them")
+        } else {
+            failure
+        }
+    })?;
+    Ok(builder)
+}
+
+impl InputArgs {
+    /// The format asked for, else the one that the name tells.
+    fn format_of(&self, path: &Path) -> Format {
+        match self.format {
+            Some(FormatName::Tsv) => Format::Tsv,
+            Some(FormatName::Csv) => Format::Csv,
+            Some(FormatName::Jsonl) => Format::JsonLines,
+            None => Format::from_path(path).unwrap_or(Format::Tsv),
+        }
+    }
+}

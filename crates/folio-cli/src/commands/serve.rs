@@ -1,0 +1,86 @@
+//! `folio serve [PATH…]`
+
+mod prepare;
+mod screen;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use folio_server::{Config, Supervisor};
+
+use crate::commands::build::InputArgs;
+use crate::failure::{Failure, Outcome};
+
+/// Serve tables to Redis clients from several processes that share one copy.
+///
+/// PATH is a table, or an input that `folio build` understands, which is then built into
+/// the cache folder ($XDG_CACHE_HOME, else ~/.cache) on the way. Several are numbered: SELECT 1 chooses the
+/// second. Without a PATH, a sample of 1,000,000 records is made and served.
+///
+/// Ctrl-C or SIGTERM ends it: requests that have come are answered first.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Tables, or TSV, CSV or JSON Lines; `-` reads standard input.
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// How many worker processes; by default, one for each processor.
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+
+    /// The TCP address to listen on; port 0 takes any free one and prints it.
+    /// By default 127.0.0.1:7379, or no TCP if --unix is given.
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+
+    /// The path of a Unix socket to listen on.
+    #[arg(long, value_name = "PATH")]
+    unix: Option<PathBuf>,
+
+    #[command(flatten)]
+    input: InputArgs,
+}
+
+pub(crate) fn run(args: Args) -> Outcome {
+    let (tables, sample_key) = if args.paths.is_empty() {
+        (vec![prepare::sample()?], Some(prepare::SAMPLE_KEY))
+    } else {
+        let tables = args
+            .paths
+            .iter()
+            .map(|path| prepare::table(path, &args.input))
+            .collect::<Outcome<Vec<_>>>()?;
+        (tables, None)
+    };
+    let screen_tables = tables.iter().map(screen::Served::of).collect();
+
+    let mut config = Config::default();
+    if let Some(workers) = args.workers {
+        config.workers = workers;
+    }
+    if args.listen.is_some() || args.unix.is_some() {
+        config.listen = args.listen;
+    }
+    config.unix.clone_from(&args.unix);
+
+    let supervisor = Supervisor::bind(config, tables).map_err(explain)?;
+    let addresses = screen::Addresses {
+        tcp: supervisor.local_addr(),
+        unix: args.unix,
+    };
+    let mut screen = screen::Screen::new(addresses, screen_tables, sample_key);
+    supervisor.run(|event| screen.show(&event))?;
+    Ok(())
+}
+
+/// Adds what can be done about an address that is taken.
+fn explain(error: folio_server::Error) -> Failure {
+    let is_taken = matches!(error, folio_server::Error::AddressInUse { .. });
+    let failure = Failure::from(error);
+    if is_taken {
+        failure.hint("--listen 127.0.0.1:0 takes any free port")
+    } else {
+        failure
+    }
+}

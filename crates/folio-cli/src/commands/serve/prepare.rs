@@ -1,0 +1,161 @@
+//! From what was named to tables that can be served.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use folio::{Kind, Source, View};
+use folio_server::sample;
+use folio_table::import::Format;
+use folio_table::{Builder, Table};
+
+use crate::commands::build::{self, InputArgs};
+use crate::commands::cat;
+use crate::failure::{Failure, Outcome};
+use crate::progress;
+
+/// A key of the sample, to try.
+pub(crate) const SAMPLE_KEY: &str = "user:0000042";
+
+/// How many records are added between two looks of the progress bar.
+const RECORDS_PER_STEP: u32 = 1 << 14;
+
+/// The sample table, made if it is not there or not whole.
+pub(crate) fn sample() -> Outcome<Table<View>> {
+    let path = cache_folder()?.join("sample-1.folio");
+    if let Ok(table) = Table::open(&path) {
+        if table.count() == u64::from(sample::COUNT) {
+            return Ok(table);
+        }
+    }
+    let bar = progress::of_records("making sample data", u64::from(sample::COUNT));
+    let mut builder = Builder::new();
+    let (mut key, mut value) = (Vec::new(), Vec::new());
+    for i in 0..sample::COUNT {
+        sample::record(i, &mut key, &mut value);
+        builder.add(u64::from(i) + 1, &key, &value)?;
+        if i % RECORDS_PER_STEP == 0 {
+            bar.set_position(u64::from(i));
+        }
+    }
+    bar.finish_and_clear();
+    builder.write_to(&path)?;
+    Ok(Table::open(&path)?)
+}
+
+/// Opens a table, or builds one from an input.
+pub(crate) fn table(path: &Path, input: &InputArgs) -> Outcome<Table<View>> {
+    if path == Path::new("-") {
+        return from_stream(&Source::stdin()?, input);
+    }
+    let is_input = input.format.is_some() || Format::from_path(path).is_some();
+    if !is_input {
+        return Table::open(path).map_err(|error| {
+            let is_other = matches!(error, folio_table::Error::NotATable { .. });
+            let failure = Failure::from(error);
+            if is_other {
+                failure.hint(
+                    "to build a table from it first, say what it is: --format tsv, csv or jsonl",
+                )
+            } else {
+                failure
+            }
+        });
+    }
+    let source = cat::open(path)?;
+    if source.kind() == Kind::Mapped {
+        from_file(&source, input)
+    } else {
+        from_stream(&source, input)
+    }
+}
+
+/// Builds from a regular file, or takes what was built from the very same one before.
+fn from_file(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
+    let path = source.path();
+    let failed =
+        |error: io::Error| Failure::new(format!("{}: cannot stat: {error}", path.display()));
+    let metadata = fs::metadata(path).map_err(failed)?;
+    let place = fs::canonicalize(path).map_err(failed)?;
+    let stamp = (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+    let options = (input.format, &input.key, &input.value, input.on_duplicate);
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let family = format!(
+        "{stem}-{:016x}-",
+        hash_of(&(place.as_os_str().as_bytes(), options))
+    );
+    let name = format!("{family}{:016x}.folio", hash_of(&stamp));
+
+    let folder = cache_folder()?;
+    let built = folder.join(&name);
+    if let Ok(table) = Table::open(&built) {
+        return Ok(table);
+    }
+    build::import(source, input)?.write_to(&built)?;
+    remove_older(&folder, &family, &name);
+    Ok(Table::open(&built)?)
+}
+
+/// Builds from what can be read once; the file goes when the server does.
+fn from_stream(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
+    let builder = build::import(source, input)?;
+    let path = cache_folder()?.join(format!("stream-{}.folio", std::process::id()));
+    builder.write_to(&path)?;
+    let table = Table::open(&path);
+    // The mapping keeps the bytes.
+    fs::remove_file(&path)
+        .map_err(|error| Failure::new(format!("{}: cannot remove: {error}", path.display())))?;
+    Ok(table?)
+}
+
+/// Removes what was built from older states of the same input. Servers that
+/// have them mapped keep them until they end.
+fn remove_older(folder: &Path, family: &str, current: &str) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_older = name.to_str().is_some_and(|name| {
+            name.starts_with(family) && name.ends_with(".folio") && name != current
+        });
+        if is_older {
+            // Space is all that is lost when this fails.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// folio's folder among the user's caches, made if need be.
+fn cache_folder() -> Outcome<PathBuf> {
+    let set = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let caches = set("XDG_CACHE_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".cache")))
+        .ok_or_else(|| {
+            Failure::new(
+                "no folder for cached tables: neither XDG_CACHE_HOME nor HOME is an absolute path",
+            )
+            .hint("name a table: folio serve TABLE.folio")
+        })?;
+    let folder = caches.join("folio");
+    fs::create_dir_all(&folder).map_err(|error| {
+        Failure::new(format!(
+            "{}: cannot make the folder: {error}",
+            folder.display()
+        ))
+    })?;
+    Ok(folder)
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}

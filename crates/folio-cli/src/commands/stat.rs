@@ -1,0 +1,98 @@
+//! `folio stat TABLE`
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use folio::ReadAt;
+use folio::residency::Mappers;
+use folio_table::Table;
+use indicatif::{HumanBytes, HumanCount};
+
+use crate::failure::Outcome;
+use crate::output;
+
+/// Print what a table holds, and which processes have it mapped.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The table, as `folio build` made it.
+    table: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let table = Table::open(&args.table)?;
+    let info = table.info();
+    let mut out = output::stdout()?;
+    writeln!(out, "table           {}", args.table.display())?;
+    writeln!(out, "format version  {}", info.version)?;
+    writeln!(out, "records         {}", HumanCount(info.count))?;
+    let sizes = [
+        ("file", info.file_len),
+        ("keys", info.key_bytes),
+        ("values", info.value_bytes),
+    ];
+    for (name, bytes) in sizes {
+        write_size(&mut out, name, bytes)?;
+    }
+    for section in &info.sections {
+        write_size(&mut out, &section.kind.to_string(), section.len)?;
+    }
+    writeln!(out, "index load      {:.1} %", info.load() * 100.0)?;
+    writeln!(out, "longest probe   {} lines", info.longest_probe)?;
+    writeln!(
+        out,
+        "overhead        {:.1} bytes a record",
+        info.overhead_bytes()
+    )?;
+    writeln!(out)?;
+    write_mappers(&mut out, &table)?;
+    out.flush()?;
+    Ok(())
+}
+
+fn write_size(out: &mut impl Write, name: &str, bytes: u64) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "{name:15} {} ({} bytes)",
+        HumanBytes(bytes),
+        HumanCount(bytes)
+    )
+}
+
+/// Other processes that map the table; this one does as well, and is left out.
+fn write_mappers(out: &mut impl Write, table: &Table<folio::View>) -> Outcome {
+    let view = table.bytes();
+    let Some(file) = view.file_id().filter(|_| !view.is_empty()) else {
+        writeln!(out, "mapped by       unknown: this system does not tell")?;
+        return Ok(());
+    };
+    let mut mappers = Mappers::of(file)?;
+    mappers
+        .found
+        .retain(|mapper| mapper.pid != std::process::id());
+    if mappers.found.is_empty() {
+        writeln!(out, "mapped by       no other process")?;
+    } else {
+        writeln!(
+            out,
+            "mapped by         pid         RSS         PSS  command"
+        )?;
+        for mapper in &mappers.found {
+            writeln!(
+                out,
+                "{:>21} {:>11} {:>11}  {}",
+                mapper.pid,
+                HumanBytes(mapper.rss_bytes).to_string(),
+                HumanBytes(mapper.pss_bytes).to_string(),
+                mapper.command.escape_debug()
+            )?;
+        }
+    }
+    if mappers.refused > 0 {
+        writeln!(
+            out,
+            "not looked into  {} (processes of other users)",
+            mappers.refused
+        )?;
+    }
+    Ok(())
+}
