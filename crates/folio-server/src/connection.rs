@@ -131,7 +131,10 @@ impl Connection {
 
     /// How much memory its buffers take, in bytes.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.input.capacity() + self.output.capacity() + self.parser.held_bytes()
+        self.input.capacity()
+            + self.output.capacity()
+            + self.parser.held_bytes()
+            + self.session.held_bytes()
     }
 
     /// When it lingered or idled long enough, if nothing happens until then.

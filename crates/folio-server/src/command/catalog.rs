@@ -34,7 +34,7 @@ impl Command {
     pub(crate) fn flags(&self) -> impl Iterator<Item = &'static str> {
         let own = match self.group {
             Group::Strings | Group::Keyspace => "readonly",
-            Group::Connection | Group::Server => "loading",
+            Group::Connection | Group::Transactions | Group::Server => "loading",
         };
         [own].into_iter().chain(self.fast.then_some("fast"))
     }
@@ -45,6 +45,7 @@ impl Command {
             Group::Strings => ("@string", true),
             Group::Keyspace => ("@keyspace", true),
             Group::Connection => ("@connection", false),
+            Group::Transactions => ("@transaction", false),
             Group::Server => ("@dangerous", false),
         };
         let speed = if self.fast { "@fast" } else { "@slow" };
@@ -80,6 +81,7 @@ pub(crate) enum Group {
     Strings,
     Keyspace,
     Connection,
+    Transactions,
     Server,
 }
 
@@ -90,6 +92,7 @@ impl Group {
             Self::Strings => "string",
             Self::Keyspace => "generic",
             Self::Connection => "connection",
+            Self::Transactions => "transactions",
             Self::Server => "server",
         }
     }
@@ -103,13 +106,16 @@ pub(crate) enum Id {
     Command,
     Config,
     DbSize,
+    Discard,
     Echo,
+    Exec,
     Exists,
     Get,
     GetRange,
     Hello,
     Info,
     Mget,
+    Multi,
     Ok,
     Ping,
     Quit,
@@ -119,6 +125,7 @@ pub(crate) enum Id {
     Time,
     TimeToLive,
     Type,
+    Watch,
 }
 
 /// The command of that name, in any case.
@@ -174,7 +181,7 @@ const fn command(
     }
 }
 
-use Group::{Connection, Keyspace, Server, Strings};
+use Group::{Connection, Keyspace, Server, Strings, Transactions};
 use Keys::{All, First};
 
 /// Every command, by name.
@@ -185,7 +192,9 @@ pub(crate) static COMMANDS: &[Command] = &[
     command("command", I::Command, -1, Keys::None, Server, "2.8.13", "Describes the commands of this server."),
     command("config", I::Config, -2, Keys::None, Server, "2.0.0", "Tells settings; they cannot be changed."),
     command("dbsize", I::DbSize, 1, Keys::None, Keyspace, "1.0.0", "Returns the number of keys of the table."),
+    command("discard", I::Discard, 1, Keys::None, Transactions, "2.0.0", "Forgets the requests since MULTI."),
     command("echo", I::Echo, 2, Keys::None, Connection, "1.0.0", "Returns its argument."),
+    command("exec", I::Exec, 1, Keys::None, Transactions, "1.2.0", "Answers the requests since MULTI."),
     command("exists", I::Exists, -2, All, Keyspace, "1.0.0", "Counts those of the keys that exist, repeated ones each time."),
     command("expiretime", I::TimeToLive, 2, First, Keyspace, "7.0.0", "Tells when a key expires: never."),
     command("get", I::Get, 2, First, Strings, "1.0.0", "Returns the value of a key."),
@@ -193,6 +202,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command("hello", I::Hello, -1, Keys::None, Connection, "6.0.0", "Chooses the version of the protocol."),
     command("info", I::Info, -1, Keys::None, Server, "1.0.0", "Describes the server, its workers and its tables."),
     command("mget", I::Mget, -2, All, Strings, "1.0.0", "Returns the values of several keys."),
+    command("multi", I::Multi, 1, Keys::None, Transactions, "1.2.0", "Keeps the requests that follow until EXEC."),
     command("pexpiretime", I::TimeToLive, 2, First, Keyspace, "7.0.0", "Tells when a key expires: never."),
     command("ping", I::Ping, -1, Keys::None, Connection, "1.0.0", "Returns PONG, or its argument."),
     command("pttl", I::TimeToLive, 2, First, Keyspace, "2.6.0", "Tells how long a key has to live: for ever."),
@@ -207,6 +217,8 @@ pub(crate) static COMMANDS: &[Command] = &[
     command("touch", I::Exists, -2, All, Keyspace, "3.2.1", "Counts those of the keys that exist, repeated ones each time."),
     command("ttl", I::TimeToLive, 2, First, Keyspace, "1.0.0", "Tells how long a key has to live: for ever."),
     command("type", I::Type, 2, First, Keyspace, "1.0.0", "Returns the type of a value: string."),
+    command("unwatch", I::Ok, 1, Keys::None, Transactions, "2.2.0", "Does nothing: keys do not change."),
+    command("watch", I::Watch, -2, All, Transactions, "2.2.0", "Does nothing: keys do not change."),
 ];
 
 /// Commands of Redis that change data, by name.

@@ -6,6 +6,7 @@ mod info;
 mod introspection;
 mod read;
 mod session;
+mod transaction;
 
 use std::borrow::Cow;
 use std::error::Error as _;
@@ -131,10 +132,15 @@ impl<B: ReadAt> Dispatcher<B> {
         }
         self.count(Counter::Requests);
         let mut reply = Reply::new(out, session.protocol);
-        match self.run(session, request, &mut reply) {
+        let outcome = if session.transaction.is_none() {
+            self.run(session, request, &mut reply)
+        } else {
+            self.queue(session, request, &mut reply)
+        };
+        match outcome {
             Ok(next) => next,
             Err(failure) => {
-                reply.roll_back();
+                reply.roll_back_to(0);
                 self.fail(session, &failure, &mut reply);
                 Next::Continue
             }
@@ -168,15 +174,18 @@ impl<B: ReadAt> Dispatcher<B> {
             Id::Client => self.client(session, request, reply),
             Id::Command => introspection::command(request, reply),
             Id::Config => self.config(request, reply),
+            Id::Discard => Self::discard(session, reply),
             Id::DbSize => self.db_size(session, reply),
             Id::Echo => Ok(connection::echo(request, reply)),
+            Id::Exec => self.exec(session, reply),
             Id::Exists => self.exists(session, request, reply),
             Id::Get => self.get(session, request, reply),
             Id::GetRange => self.get_range(session, request, reply),
             Id::Hello => connection::hello(session, request, reply),
             Id::Info => Ok(self.info(request, reply)),
             Id::Mget => self.mget(session, request, reply),
-            Id::Ok => Ok(ok(reply)),
+            Id::Multi => Ok(Self::multi(session, reply)),
+            Id::Ok | Id::Watch => Ok(ok(reply)),
             Id::Ping => connection::ping(request, reply),
             Id::Quit => {
                 ok(reply);

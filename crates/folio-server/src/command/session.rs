@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::transaction::Transaction;
 use crate::resp::Protocol;
 
 /// The state of one connection that commands read and change.
@@ -19,6 +20,8 @@ pub(crate) struct Session {
     pub(crate) name: Box<[u8]>,
     pub(crate) library_name: Box<[u8]>,
     pub(crate) library_version: Box<[u8]>,
+    /// What waits for `EXEC`, since `MULTI`.
+    pub(crate) transaction: Option<Box<Transaction>>,
 }
 
 impl Session {
@@ -32,6 +35,7 @@ impl Session {
             name: Box::default(),
             library_name: Box::default(),
             library_version: Box::default(),
+            transaction: None,
         }
     }
 
@@ -40,6 +44,16 @@ impl Session {
         self.protocol = Protocol::default();
         self.database = 0;
         self.name = Box::default();
+        self.transaction = None;
+    }
+
+    /// How much memory is kept for the client, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let transaction = self.transaction.as_ref();
+        self.name.len()
+            + self.library_name.len()
+            + self.library_version.len()
+            + transaction.map_or(0, |transaction| transaction.held_bytes())
     }
 }
 

@@ -36,9 +36,9 @@ impl<'a> Reply<'a> {
         self.out.len() - self.start
     }
 
-    /// Takes back everything that was written.
-    pub(crate) fn roll_back(&mut self) {
-        self.out.truncate(self.start);
+    /// Takes back everything after its first `len` bytes.
+    pub(crate) fn roll_back_to(&mut self, len: usize) {
+        self.out.truncate(self.start + len);
     }
 
     /// The buffer, for the bytes of a bulk string that was announced.

@@ -15,6 +15,11 @@ pub(crate) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// A request whose arguments are these ranges of `input`.
+    pub(crate) fn new(input: &'a [u8], arguments: &'a [Range<usize>]) -> Self {
+        Self { input, arguments }
+    }
+
     /// How many arguments there are, the name included.
     pub(crate) fn len(&self) -> usize {
         self.arguments.len()
@@ -135,10 +140,7 @@ impl Parser {
 
     /// The request that was completed, in the same input.
     pub(crate) fn request<'a>(&'a self, input: &'a [u8]) -> Request<'a> {
-        Request {
-            input,
-            arguments: &self.arguments,
-        }
+        Request::new(input, &self.arguments)
     }
 
     /// How much memory it takes, in bytes.

@@ -47,19 +47,17 @@ impl<B: ReadAt> Worker<B> {
         for _ in 0..ACCEPTED_AT_ONCE {
             match self.accept() {
                 Ok((socket, peer)) => self.welcome(socket, peer),
-                Err(error) => match Errno::from_io_error(&error) {
-                    Some(Errno::AGAIN) => return Queue::Empty,
-                    // One client went away while it waited; the next may be there.
-                    Some(Errno::INTR | Errno::CONNABORTED | Errno::PROTO | Errno::PERM) => {}
-                    _ => {
-                        if let Some(suppressed) = self.accept_log.admit(self.now) {
-                            self.log.line(format_args!(
-                                "cannot accept a connection: {error} (and {suppressed} times before)"
-                            ));
-                        }
-                        return Queue::Full;
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Queue::Empty,
+                // One client went away while it waited; the next may be there.
+                Err(error) if is_passing(&error) => {}
+                Err(error) => {
+                    if let Some(suppressed) = self.accept_log.admit(self.now) {
+                        self.log.line(format_args!(
+                            "cannot accept a connection: {error} (and {suppressed} times before)"
+                        ));
                     }
-                },
+                    return Queue::Full;
+                }
             }
         }
         Queue::Waiting
@@ -118,4 +116,12 @@ impl<B: ReadAt> Worker<B> {
         let earlier = self.counters.of(self.index, Counter::Connections);
         earlier * self.workers as u64 + self.index as u64 + 1
     }
+}
+
+/// Whether it concerns one connection, or one attempt.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::INTR | Errno::CONNABORTED | Errno::PROTO | Errno::PERM)
+    )
 }

@@ -5,6 +5,12 @@
 //! first argument it is a server, and otherwise it runs the tests, which start it
 //! again that way.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod client;
 mod limits;
 mod protocol;
