@@ -26,8 +26,8 @@ pub const MAX_KEY_LEN: usize = 1 << 16;
 /// The longest value, in bytes. A value may be empty.
 pub const MAX_VALUE_LEN: u64 = u32::MAX as u64;
 
-/// A PNG-like signature: a byte above 127, a line end of each kind and an
-/// end-of-file character show what a transfer in text mode did to the file.
+/// A signature like that of PNG: a byte above 127 and a line end of two bytes show
+/// what a transfer in text mode did to the file.
 pub(crate) const MAGIC: [u8; 8] = *b"\x89FOLIO\r\n";
 
 /// The unit of alignment and of checksums, in bytes.

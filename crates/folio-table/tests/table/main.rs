@@ -8,6 +8,7 @@
 mod building;
 mod damage;
 mod differential;
+mod fixture;
 mod hostile;
 mod importing;
 mod random;
