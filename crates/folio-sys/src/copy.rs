@@ -1,11 +1,17 @@
 //! Copying out of memory that may not be there.
 //!
-//! Both ways answer the same: all bytes came, or the count of those before the first
+//! All ways answer the same: all bytes came, or the count of those before the first
 //! one lost.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub(crate) mod guarded;
-pub(crate) mod syscall;
+mod fault_table;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) mod x86_64;
+
+mod syscall;
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) use x86_64 as guarded;
 
 use std::io;
 
@@ -31,26 +37,33 @@ pub enum CopyError {
 /// which do not overlap the source. `from` to `from + len` lies in mappings that stay mapped for
 /// the duration (whether their pages can be read is what is found out). `policy`
 /// came from [`FaultPolicy::prepare`].
-#[inline]
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "a length that the caller knows makes this a few loads and stores"
+)]
 pub(crate) unsafe fn copy_out(
     to: *mut u8,
     from: *const u8,
     len: usize,
     policy: FaultPolicy,
 ) -> Result<(), CopyError> {
-    match policy {
-        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        FaultPolicy::Handler => {
-            // SAFETY: the caller's obligations are the same, and `prepare` installed
-            // the handler.
-            let left = unsafe { guarded::copy(to, from, len) };
-            if left == 0 {
-                Ok(())
-            } else {
-                Err(CopyError::Fault { copied: len - left })
-            }
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if policy == FaultPolicy::Handler {
+        // SAFETY: the caller's obligations are the same, and `prepare` installed the
+        // handler.
+        if unsafe { guarded::copy_small(to, from, len) } {
+            return Ok(());
         }
-        // SAFETY: the caller's obligations are the same.
-        _ => unsafe { syscall::copy(to, from, len) },
+        // SAFETY: as above.
+        let left = unsafe { guarded::copy(to, from, len) };
+        return if left == 0 {
+            Ok(())
+        } else {
+            Err(CopyError::Fault { copied: len - left })
+        };
     }
+    let _ = policy;
+    // SAFETY: the caller's obligations are the same.
+    unsafe { syscall::copy(to, from, len) }
 }

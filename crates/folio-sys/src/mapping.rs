@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 use rustix::mm::{MapFlags, ProtFlags};
 
@@ -16,20 +17,7 @@ use crate::page;
 ///
 /// The bytes are the file's own pages in the page cache, so that any number of
 /// processes that map the file hold them once. Other processes may change or truncate
-/// them at any time; therefore they are only copied out, by [`read_at`](Self::read_at).
-///
-/// ```
-/// use std::io::Write;
-/// use folio_sys::{fault::FaultPolicy, mapping::Mapping};
-///
-/// let mut file = tempfile::tempfile()?;
-/// file.write_all(b"hello, world")?;
-/// let mapping = Mapping::of_file(&file, 7, 5, FaultPolicy::Handler)?;
-/// let mut word = [0; 5];
-/// assert_eq!(mapping.read_at(0, &mut word).unwrap(), 5);
-/// assert_eq!(&word, b"world");
-/// # Ok::<(), std::io::Error>(())
-/// ```
+/// them at any time; therefore they are only copied out, through a [`Span`].
 pub struct Mapping {
     /// The first byte of the range: `skew` bytes into its page.
     start: NonNull<u8>,
@@ -40,9 +28,49 @@ pub struct Mapping {
 
 // SAFETY: the value owns its mapping, which belongs to no thread.
 unsafe impl Send for Mapping {}
-// SAFETY: a shared Mapping only copies bytes out, by routines that tolerate that
-// anyone changes the bytes meanwhile.
+// SAFETY: a shared Mapping is only looked at: its bytes are out of reach but through a Span.
 unsafe impl Sync for Mapping {}
+
+/// A range of a [`Mapping`], which it keeps mapped, and from which bytes are copied.
+///
+/// ```
+/// use std::io::Write;
+/// use std::sync::Arc;
+/// use folio_sys::{fault::FaultPolicy, mapping::{Mapping, Span}};
+///
+/// let mut file = tempfile::tempfile()?;
+/// file.write_all(b"hello, world")?;
+/// let mapping = Mapping::of_file(&file, 7, 5, FaultPolicy::Handler)?;
+/// let span = Span::of(Arc::new(mapping));
+/// let mut word = [0; 5];
+/// span.read_exact_at(0, &mut word).unwrap();
+/// assert_eq!(&word, b"world");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// The first byte. With the length and the policy it stands here, not behind the
+    /// pointer to the mapping, so that a read takes no detour.
+    start: NonNull<u8>,
+    len: usize,
+    policy: FaultPolicy,
+    mapping: Arc<Mapping>,
+}
+
+// SAFETY: the pointer is into the mapping, which the span owns a share of, and which belongs to no thread.
+unsafe impl Send for Span {}
+// SAFETY: a shared Span only copies bytes out, by routines that tolerate that
+// anyone changes the bytes meanwhile.
+unsafe impl Sync for Span {}
+
+/// Why bytes of a [`Span`] could not be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The span does not have all of these bytes.
+    OutOfRange,
+    /// They could not be copied.
+    Copy(CopyError),
+}
 
 impl Mapping {
     /// Maps `len` bytes of `file` from `offset_bytes` on.
@@ -112,13 +140,6 @@ impl Mapping {
         self.len == 0
     }
 
-    /// The address of the first byte, to look the mapping up in `/proc/self/smaps` and its
-    /// like. Dangling when empty.
-    #[must_use]
-    pub fn as_ptr(&self) -> *const u8 {
-        self.start.as_ptr()
-    }
-
     /// How lost pages are found out here: what was asked for, or what the
     /// architecture has.
     #[must_use]
@@ -159,29 +180,97 @@ impl Mapping {
         }
         Ok(())
     }
+}
 
-    /// Copies bytes from `offset` on into `buf`, as many as both have, and says how many.
+impl Span {
+    /// All of a mapping.
+    #[must_use]
+    pub fn of(mapping: Arc<Mapping>) -> Self {
+        Self {
+            start: mapping.start,
+            len: mapping.len,
+            policy: mapping.policy,
+            mapping,
+        }
+    }
+
+    /// The mapping that the span is a range of.
+    #[must_use]
+    pub fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    /// The address of the first byte, to look the mapping up in `/proc/self/maps` and its
+    /// like. Dangling when empty.
+    #[must_use]
+    pub fn as_ptr(&self) -> *const u8 {
+        self.start.as_ptr()
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// A range of this span, `offset` counted from its start; `None` if the span does
+    /// not have all of it.
+    #[must_use]
+    pub fn part(&self, offset: usize, len: usize) -> Option<Self> {
+        if len > self.len.checked_sub(offset)? {
+            return None;
+        }
+        // In bounds of the mapping, or one past its end; so it is not null.
+        let start = NonNull::new(self.start.as_ptr().wrapping_add(offset))?;
+        Some(Self {
+            start,
+            len,
+            policy: self.policy,
+            mapping: Arc::clone(&self.mapping),
+        })
+    }
+
+    /// Fills `buf` with the bytes from `offset` on.
     ///
     /// When others write to the same bytes meanwhile, each byte is one that was there
     /// at some moment, and no more is promised.
     ///
     /// # Errors
     ///
-    /// [`CopyError::Fault`] when a page is lost; `buf` holds the bytes before it.
+    /// [`ReadError::OutOfRange`] when the span ends before, and then `buf` is as it was;
+    /// [`CopyError::Fault`] when a page is lost, and then `buf` holds the bytes before it.
     #[inline]
-    pub fn read_at(&self, offset: usize, buf: &mut [u8]) -> Result<usize, CopyError> {
-        let Some(rest) = self.len.checked_sub(offset) else {
-            return Ok(0);
-        };
-        let count = rest.min(buf.len());
-        // In bounds: offset <= len. (For an empty mapping, it is the dangling pointer itself.)
+    pub fn read_exact_at(&self, offset: usize, buf: &mut [u8]) -> Result<(), ReadError> {
+        if offset > self.len || buf.len() > self.len - offset {
+            return Err(ReadError::OutOfRange);
+        }
         let from = self.start.as_ptr().wrapping_add(offset);
-        // SAFETY: `buf` is ours alone for `count` <= buf.len() bytes; it overlaps no
-        // mapping made here, since no reference into one is ever given out. The source
-        // is `count` bytes from `offset`, and offset + count <= len; they stay mapped
-        // until drop. The policy came from `prepare`.
-        unsafe { copy_out(buf.as_mut_ptr(), from, count, self.policy) }?;
-        Ok(count)
+        // SAFETY: `buf` is ours alone, and overlaps no mapping made here, since no
+        // reference into one is ever given out. The source is buf.len() bytes from `offset`,
+        // and those were just seen to be within the span, which is within the mapping,
+        // which stays mapped while the span holds its share of it. The policy came from `prepare`.
+        unsafe { copy_out(buf.as_mut_ptr(), from, buf.len(), self.policy) }.map_err(ReadError::Copy)
+    }
+
+    /// Copies bytes from `offset` on into `buf`, as many as both have, and says how many.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read_exact_at`](Self::read_exact_at), but never out of range.
+    #[inline]
+    pub fn read_at(&self, offset: usize, buf: &mut [u8]) -> Result<usize, ReadError> {
+        let count = self.len.saturating_sub(offset).min(buf.len());
+        match buf.get_mut(..count) {
+            None | Some([]) => Ok(0),
+            Some(buf) => self.read_exact_at(offset, buf).map(|()| count),
+        }
     }
 }
 

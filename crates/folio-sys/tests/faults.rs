@@ -9,10 +9,11 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use folio_sys::fault::FaultPolicy;
-use folio_sys::mapping::{CopyError, Mapping};
+use folio_sys::mapping::{CopyError, Mapping, ReadError, Span};
 use folio_sys::page;
 
 const POLICIES: [FaultPolicy; 2] = [FaultPolicy::Handler, FaultPolicy::Syscall];
@@ -21,6 +22,12 @@ fn file_of(content: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(content).unwrap();
     file
+}
+
+fn span_of(file: &File, offset: u64, len: usize, policy: FaultPolicy) -> Span {
+    Span::of(Arc::new(
+        Mapping::of_file(file, offset, len, policy).unwrap(),
+    ))
 }
 
 fn pattern(len: usize) -> Vec<u8> {
@@ -36,13 +43,22 @@ fn any_offset_and_length_reads_what_the_file_has() {
         for offset in [0, 1, 7, page - 1, page, page + 1, 2 * page + 99] {
             for len in [0, 1, 64, page, content.len() - offset] {
                 let len = len.min(content.len() - offset);
-                let mapping = Mapping::of_file(&file, offset as u64, len, policy).unwrap();
+                let mapping = span_of(&file, offset as u64, len, policy);
                 let mut bytes = vec![0; len + 10];
                 let count = mapping.read_at(0, &mut bytes).unwrap();
                 assert_eq!(&bytes[..count], &content[offset..offset + len]);
                 assert_eq!(mapping.read_at(len, &mut bytes).unwrap(), 0);
                 assert_eq!(mapping.read_at(len + 1, &mut bytes).unwrap(), 0);
                 assert_eq!(mapping.read_at(usize::MAX, &mut bytes).unwrap(), 0);
+                let past = mapping.read_exact_at(0, &mut bytes);
+                assert!(matches!(past, Err(ReadError::OutOfRange)));
+                let past = mapping.read_exact_at(usize::MAX, &mut bytes);
+                assert!(matches!(past, Err(ReadError::OutOfRange)));
+                let tail = mapping.part(len / 3, len - len / 3).unwrap();
+                let count = tail.read_at(0, &mut bytes).unwrap();
+                assert_eq!(&bytes[..count], &content[offset + len / 3..offset + len]);
+                assert!(mapping.part(len / 3, len - len / 3 + 1).is_none());
+                assert!(mapping.part(usize::MAX, 2).is_none());
             }
         }
     }
@@ -54,7 +70,7 @@ fn a_truncated_file_is_a_fault_at_the_exact_byte() {
     let content = pattern(4 * page);
     for policy in POLICIES {
         let file = file_of(&content);
-        let mapping = Mapping::of_file(&file, 0, 4 * page, policy).unwrap();
+        let mapping = span_of(&file, 0, 4 * page, policy);
         for pages in (0..4).rev() {
             let cut = pages * page;
             file.set_len(cut as u64).unwrap();
@@ -64,7 +80,7 @@ fn a_truncated_file_is_a_fault_at_the_exact_byte() {
                     let mut bytes = vec![0xEE; before + after];
                     let outcome = mapping.read_at(cut - before, &mut bytes);
                     assert!(
-                        matches!(outcome, Err(CopyError::Fault { copied }) if copied == before),
+                        matches!(outcome, Err(ReadError::Copy(CopyError::Fault { copied })) if copied == before),
                         "{policy:?}, {before} bytes before the cut at page {pages}: {outcome:?}"
                     );
                     assert_eq!(bytes[..before], content[cut - before..cut]);
@@ -121,18 +137,18 @@ fn is_child() -> bool {
 }
 
 /// A mapping whose one page is lost, and folio's handler installed.
-fn lost_page() -> Mapping {
+fn lost_page() -> Span {
     let file = file_of(&[1]);
-    let mapping = Mapping::of_file(&file, 0, 1, FaultPolicy::Handler).unwrap();
+    let mapping = span_of(&file, 0, 1, FaultPolicy::Handler);
     file.set_len(0).unwrap();
     assert!(mapping.read_at(0, &mut [0]).is_err());
     mapping
 }
 
 /// Reads a lost page as no guarded routine does.
-fn touch(mapping: &Mapping) {
+fn touch(span: &Span) {
     // SAFETY: mapped; that the page is lost, and raises SIGBUS, is the point.
-    unsafe { mapping.as_ptr().read_volatile() };
+    unsafe { span.as_ptr().read_volatile() };
 }
 
 fn set_action(handler: usize, flags: i32) {
@@ -292,7 +308,7 @@ fn reads_survive_truncation_under_threads() {
     let page = page::size();
     let content = pattern(64 * page);
     let file = file_of(&content);
-    let mapping = Mapping::of_file(&file, 0, content.len(), FaultPolicy::Handler).unwrap();
+    let mapping = span_of(&file, 0, content.len(), FaultPolicy::Handler);
     let reads = AtomicUsize::new(0);
     let faults = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -308,7 +324,7 @@ fn reads_survive_truncation_under_threads() {
                             assert_eq!(count, bytes.len());
                             reads.fetch_add(1, Ordering::Relaxed);
                         }
-                        Err(CopyError::Fault { copied }) => {
+                        Err(ReadError::Copy(CopyError::Fault { copied })) => {
                             assert!(copied < bytes.len());
                             faults.fetch_add(1, Ordering::Relaxed);
                         }

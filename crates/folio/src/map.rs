@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use folio_sys::fault::FaultPolicy;
-use folio_sys::mapping::{CopyError, Mapping};
+use folio_sys::mapping::{CopyError, Mapping, ReadError, Span};
 
 use crate::range::ByteRange;
 use crate::residency::FileId;
@@ -29,7 +30,7 @@ use crate::{Error, ReadAt, Result};
 /// ```
 #[derive(Debug)]
 pub struct Map {
-    mapping: Mapping,
+    span: Span,
     /// Where in the file the mapping begins.
     offset: u64,
     path: PathBuf,
@@ -74,7 +75,8 @@ impl Map {
     /// [`Error::Io`] when a page cannot be had: the file was truncated, its device
     /// failed, or memory ran out.
     pub fn populate(&self) -> Result<()> {
-        self.mapping
+        self.span
+            .mapping()
             .populate()
             .map_err(|error| Error::io("populate the mapping", &self.path, error))
     }
@@ -83,33 +85,53 @@ impl Map {
     /// mappings up in other processes; `None` where the system does not tell.
     #[must_use]
     pub fn file_id(&self) -> Option<FileId> {
-        FileId::of_mapping(&self.mapping)
+        FileId::of_mapping(&self.span)
     }
 
+    /// All bytes, to be read without the detour over this map.
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// The error for a read of `len` bytes at `offset` of `span`, which is part of this map.
     #[cold]
-    fn lost(&self, offset: u64, error: CopyError) -> Error {
+    pub(crate) fn failed(&self, span: &Span, offset: u64, len: usize, error: ReadError) -> Error {
+        let span_offset = span.as_ptr().addr().wrapping_sub(self.span.as_ptr().addr());
         match error {
-            CopyError::Fault { copied } => Error::Fault {
+            ReadError::OutOfRange => Error::OutOfRange {
                 path: self.path.clone(),
-                offset: self.offset.saturating_add(offset) + copied as u64,
+                offset,
+                len: len as u64,
+                size: span.len() as u64,
             },
-            CopyError::System(error) => Error::io("copy mapped bytes", &self.path, error),
+            ReadError::Copy(CopyError::Fault { copied }) => Error::Fault {
+                path: self.path.clone(),
+                offset: self.offset + span_offset as u64 + offset + copied as u64,
+            },
+            ReadError::Copy(CopyError::System(error)) => {
+                Error::io("copy mapped bytes", &self.path, error)
+            }
         }
     }
 }
 
 impl ReadAt for Map {
     fn len(&self) -> u64 {
-        self.mapping.len() as u64
+        self.span.len() as u64
     }
 
     #[inline]
     fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize> {
-        // An offset beyond the address space is beyond the mapping.
-        let offset = usize::try_from(offset_bytes).unwrap_or(usize::MAX);
-        self.mapping
-            .read_at(offset, buf)
-            .map_err(|error| self.lost(offset_bytes, error))
+        self.span
+            .read_at(address_offset(offset_bytes), buf)
+            .map_err(|error| self.failed(&self.span, offset_bytes, buf.len(), error))
+    }
+
+    #[inline]
+    fn read_exact_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<()> {
+        self.span
+            .read_exact_at(address_offset(offset_bytes), buf)
+            .map_err(|error| self.failed(&self.span, offset_bytes, buf.len(), error))
     }
 
     fn out_of_range(&self, offset: u64, len: u64) -> Error {
@@ -120,6 +142,13 @@ impl ReadAt for Map {
             size: self.len(),
         }
     }
+}
+
+/// An offset within a mapping. One that no address space has is beyond every mapping,
+/// and stays so.
+#[inline]
+pub(crate) fn address_offset(offset_bytes: u64) -> usize {
+    usize::try_from(offset_bytes).unwrap_or(usize::MAX)
 }
 
 impl MapOptions {
@@ -182,7 +211,7 @@ impl MapOptions {
             .and_then(|len| Mapping::of_file(file, self.offset, len, self.fault_policy));
         match mapped {
             Ok(mapping) => Ok(Map {
-                mapping,
+                span: Span::of(Arc::new(mapping)),
                 offset: self.offset,
                 path,
             }),

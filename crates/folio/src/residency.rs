@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use folio_sys::mapping::Mapping;
+use folio_sys::mapping::Span;
 
 use crate::{Error, Result};
 
@@ -62,7 +62,7 @@ pub struct Mappers {
 
 impl FileId {
     /// Looks this process's own mapping up.
-    pub(crate) fn of_mapping(mapping: &Mapping) -> Option<Self> {
+    pub(crate) fn of_mapping(mapping: &Span) -> Option<Self> {
         if mapping.is_empty() {
             return None;
         }

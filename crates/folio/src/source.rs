@@ -13,7 +13,7 @@ use crate::map::{Map, MapOptions};
 use crate::positioned::Positioned;
 use crate::range::ByteRange;
 use crate::reader::Reader;
-use crate::view::{Bytes, View};
+use crate::view::View;
 use crate::{Error, ReadAt, Result};
 
 /// A file, pipe, tty, socket or `/proc` entry, opened for reading whatever it is.
@@ -175,20 +175,18 @@ impl Source {
     /// [`Error::Unsupported`] when its length is unknown, so that nobody can say.
     pub fn view(&self, offset_bytes: u64, len: u64) -> Result<View> {
         let size = self.known_len()?;
-        let Some(range) = ByteRange::within(size, offset_bytes, len) else {
-            return Err(Error::OutOfRange {
-                path: self.path.to_path_buf(),
-                offset: offset_bytes,
-                len,
-                size,
-            });
-        };
-        let bytes = match &self.access {
-            Access::Mapped(map) => Bytes::Mapped(Arc::clone(map)),
-            Access::Positioned { file, .. } => Bytes::Positioned(Arc::clone(file)),
+        let view = match &self.access {
+            Access::Mapped(map) => View::of_map(map, offset_bytes, len),
+            Access::Positioned { file, .. } => ByteRange::within(size, offset_bytes, len)
+                .map(|range| View::of_positioned(file, range)),
             Access::Stream(_) => return Err(self.no_random_access()),
         };
-        Ok(View::new(bytes, range))
+        view.ok_or_else(|| Error::OutOfRange {
+            path: self.path.to_path_buf(),
+            offset: offset_bytes,
+            len,
+            size,
+        })
     }
 
     /// A view of all bytes.

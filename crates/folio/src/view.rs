@@ -5,7 +5,9 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::map::Map;
+use folio_sys::mapping::Span;
+
+use crate::map::{Map, address_offset};
 use crate::positioned::Positioned;
 use crate::range::ByteRange;
 use crate::residency::FileId;
@@ -39,20 +41,38 @@ const CHUNK_BYTES: usize = 16 << 10;
 #[derive(Clone)]
 pub struct View {
     bytes: Bytes,
-    range: ByteRange,
 }
 
 /// Where a view's bytes come from.
 #[derive(Clone)]
-pub(crate) enum Bytes {
-    Mapped(Arc<Map>),
-    Positioned(Arc<Positioned>),
+enum Bytes {
+    Mapped {
+        span: Span,
+        /// For what is rarely asked: the path, the file.
+        map: Arc<Map>,
+    },
+    Positioned {
+        file: Arc<Positioned>,
+        range: ByteRange,
+    },
 }
 
 impl View {
-    /// A view of a range that lies within the bytes.
-    pub(crate) fn new(bytes: Bytes, range: ByteRange) -> Self {
-        Self { bytes, range }
+    /// A view of a range of a map, if the map has all of it.
+    pub(crate) fn of_map(map: &Arc<Map>, offset: u64, len: u64) -> Option<Self> {
+        let span = part_of(map.span(), offset, len)?;
+        let map = Arc::clone(map);
+        Some(Self {
+            bytes: Bytes::Mapped { span, map },
+        })
+    }
+
+    /// A view of a range of a file that is not mapped.
+    pub(crate) fn of_positioned(file: &Arc<Positioned>, range: ByteRange) -> Self {
+        let file = Arc::clone(file);
+        Self {
+            bytes: Bytes::Positioned { file, range },
+        }
     }
 
     /// A view of part of this one; `offset_bytes` counts from this one's start.
@@ -61,11 +81,18 @@ impl View {
     ///
     /// [`Error::OutOfRange`] when this view does not have all of these bytes.
     pub fn part(&self, offset_bytes: u64, len: u64) -> Result<Self> {
-        match self.range.part(offset_bytes, len) {
-            Some(range) => Ok(Self {
-                bytes: self.bytes.clone(),
-                range,
+        let part = match &self.bytes {
+            Bytes::Mapped { span, map } => part_of(span, offset_bytes, len).map(|span| {
+                let map = Arc::clone(map);
+                Bytes::Mapped { span, map }
             }),
+            Bytes::Positioned { file, range } => range.part(offset_bytes, len).map(|range| {
+                let file = Arc::clone(file);
+                Bytes::Positioned { file, range }
+            }),
+        };
+        match part {
+            Some(bytes) => Ok(Self { bytes }),
             None => Err(self.out_of_range(offset_bytes, len)),
         }
     }
@@ -137,8 +164,8 @@ impl View {
     #[must_use]
     pub fn path(&self) -> &Path {
         match &self.bytes {
-            Bytes::Mapped(map) => map.path(),
-            Bytes::Positioned(file) => file.path(),
+            Bytes::Mapped { map, .. } => map.path(),
+            Bytes::Positioned { file, .. } => file.path(),
         }
     }
 
@@ -150,8 +177,8 @@ impl View {
     /// As for [`Map::populate`].
     pub fn populate(&self) -> Result<()> {
         match &self.bytes {
-            Bytes::Mapped(map) => map.populate(),
-            Bytes::Positioned(_) => Ok(()),
+            Bytes::Mapped { map, .. } => map.populate(),
+            Bytes::Positioned { .. } => Ok(()),
         }
     }
 
@@ -160,8 +187,8 @@ impl View {
     #[must_use]
     pub fn file_id(&self) -> Option<FileId> {
         match &self.bytes {
-            Bytes::Mapped(map) => map.file_id(),
-            Bytes::Positioned(_) => None,
+            Bytes::Mapped { map, .. } => map.file_id(),
+            Bytes::Positioned { .. } => None,
         }
     }
 }
@@ -169,16 +196,38 @@ impl View {
 impl ReadAt for View {
     #[inline]
     fn len(&self) -> u64 {
-        self.range.len()
+        match &self.bytes {
+            Bytes::Mapped { span, .. } => span.len() as u64,
+            Bytes::Positioned { range, .. } => range.len(),
+        }
     }
 
     #[inline]
     fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize> {
-        let (offset, count) = self.range.clip(offset_bytes, buf.len());
-        let buf = buf.get_mut(..count).unwrap_or_default();
         match &self.bytes {
-            Bytes::Mapped(map) => map.read_at(offset, buf),
-            Bytes::Positioned(file) => file.read_at(offset, buf),
+            Bytes::Mapped { span, map } => span
+                .read_at(address_offset(offset_bytes), buf)
+                .map_err(|error| map.failed(span, offset_bytes, buf.len(), error)),
+            Bytes::Positioned { file, range } => {
+                let (offset, count) = range.clip(offset_bytes, buf.len());
+                file.read_at(offset, buf.get_mut(..count).unwrap_or_default())
+            }
+        }
+    }
+
+    #[inline]
+    fn read_exact_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<()> {
+        match &self.bytes {
+            Bytes::Mapped { span, map } => span
+                .read_exact_at(address_offset(offset_bytes), buf)
+                .map_err(|error| map.failed(span, offset_bytes, buf.len(), error)),
+            Bytes::Positioned { .. } => {
+                if self.read_at(offset_bytes, buf)? == buf.len() {
+                    Ok(())
+                } else {
+                    Err(self.out_of_range(offset_bytes, buf.len() as u64))
+                }
+            }
         }
     }
 
@@ -196,8 +245,12 @@ impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("View")
             .field("path", &self.path())
-            .field("offset", &self.range.offset())
-            .field("len", &self.range.len())
+            .field("len", &self.len())
             .finish_non_exhaustive()
     }
+}
+
+/// A part of a span by offsets of a file, which may be beyond the address space.
+fn part_of(span: &Span, offset: u64, len: u64) -> Option<Span> {
+    span.part(usize::try_from(offset).ok()?, usize::try_from(len).ok()?)
 }
