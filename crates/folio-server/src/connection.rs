@@ -29,6 +29,8 @@ pub(crate) struct Connection {
     sent: usize,
     phase: Phase,
     readiness: Readiness,
+    /// Whether events tell when the socket takes more again.
+    watched: bool,
     /// Whether to close as soon as nothing has arrived, instead of lingering.
     hurried: bool,
     /// When the client last did something.
@@ -105,6 +107,7 @@ impl Connection {
             sent: 0,
             phase: Phase::Open,
             readiness: Readiness::default(),
+            watched: false,
             hurried: false,
             active: now,
         }
@@ -124,9 +127,12 @@ impl Connection {
         self.active = now;
     }
 
-    /// Whether replies wait for the socket to take them.
-    pub(crate) fn blocked(&self) -> bool {
-        self.readiness.blocked
+    /// Whether events must begin (true) or may cease to tell that the socket takes
+    /// more; `None` if they do as they should.
+    pub(crate) fn change_of_interest(&mut self) -> Option<bool> {
+        let blocked = self.readiness.blocked;
+        let watched = std::mem::replace(&mut self.watched, blocked);
+        (blocked != watched).then_some(blocked)
     }
 
     /// How much memory its buffers take, in bytes.

@@ -129,6 +129,8 @@ struct Running {
 
 /// How much of the log is read at once.
 const LOG_BYTES: usize = 16 << 10;
+/// The most that a pipe holds unless asked for more (`pipe(7)`).
+const PIPE_BYTES: usize = 64 << 10;
 
 impl Running {
     fn start(server: Supervisor) -> Result<Self> {
@@ -142,6 +144,7 @@ impl Running {
             tcp: server.tcp,
             unix: server.unix,
             limits: server.config.limits,
+            drain_timeout: server.config.drain_timeout,
             counters: Rc::new(counters),
             signals,
             lifeline: pipe()?,
@@ -197,7 +200,10 @@ impl Running {
             }
         }
         self.fleet.kill_all();
-        self.read_log(observer);
+        // Nobody writes any more, so that this ends: a pipe holds so much at most.
+        for _ in 0..PIPE_BYTES / LOG_BYTES {
+            self.read_log(observer);
+        }
         Ok(())
     }
 

@@ -72,7 +72,9 @@ pub(crate) struct Worker<B> {
     /// When to try again to accept, though no event says that there is anybody.
     accept_at: Option<Instant>,
     accept_log: RateLimit,
-    ending: bool,
+    drain_timeout: Duration,
+    /// Set when the worker was told to end: until when it may take.
+    end_by: Option<Instant>,
 }
 
 impl<B: ReadAt> Worker<B> {
@@ -81,6 +83,7 @@ impl<B: ReadAt> Worker<B> {
         mut sockets: Sockets,
         facts: &Facts,
         limits: Limits,
+        drain_timeout: Duration,
         counters: Rc<Counters>,
         log: Rc<Log>,
     ) -> io::Result<Self> {
@@ -114,7 +117,8 @@ impl<B: ReadAt> Worker<B> {
             next_sweep: now + SWEEP,
             accept_at: Some(now),
             accept_log: RateLimit::default(),
-            ending: false,
+            drain_timeout,
+            end_by: None,
         })
     }
 
@@ -124,11 +128,13 @@ impl<B: ReadAt> Worker<B> {
         let mut events = Events::with_capacity(EVENTS_AT_ONCE);
         self.log.ready(self.index);
         loop {
-            if self.sockets.signals.take(SIGTERM) && !self.ending {
+            if self.sockets.signals.take(SIGTERM) && self.end_by.is_none() {
                 self.end();
             }
-            if self.ending && self.connections.is_empty() {
-                return Ok(());
+            if let Some(end_by) = self.end_by {
+                if self.connections.is_empty() || self.now >= end_by {
+                    return Ok(());
+                }
             }
             match self.poll.poll(&mut events, self.timeout()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -161,7 +167,10 @@ impl<B: ReadAt> Worker<B> {
             return Some(Duration::ZERO);
         }
         let sweep = (!self.connections.is_empty()).then_some(self.next_sweep);
-        let next = [sweep, self.accept_at].into_iter().flatten().min()?;
+        let next = [sweep, self.accept_at, self.end_by]
+            .into_iter()
+            .flatten()
+            .min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
@@ -182,7 +191,6 @@ impl<B: ReadAt> Worker<B> {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        let was_blocked = connection.blocked();
         let held_before = connection.held_bytes();
         let progress = connection.advance(
             &mut self.dispatcher,
@@ -202,26 +210,22 @@ impl<B: ReadAt> Worker<B> {
         if progress == Progress::Unfinished {
             self.unfinished.push_back(key);
         }
-        if connection.blocked() != was_blocked && self.watch_again(key).is_err() {
-            self.close(key);
-        }
-    }
-
-    /// Asks for the events that the connection waits for. That brings an event also
-    /// for what is the case already.
-    fn watch_again(&mut self, key: usize) -> io::Result<()> {
-        let Some(connection) = self.connections.get(key) else {
-            return Ok(());
+        let Some(writable) = connection.change_of_interest() else {
+            return;
         };
         let mut interest = Interest::READABLE;
-        if connection.blocked() {
+        if writable {
             interest |= Interest::WRITABLE;
         }
-        self.poll.registry().reregister(
+        // This brings an event also for what is the case already.
+        let watched = self.poll.registry().reregister(
             &mut SourceFd(&connection.socket().as_raw_fd()),
             Token(FIRST_CONNECTION + key),
             interest,
-        )
+        );
+        if watched.is_err() {
+            self.close(key);
+        }
     }
 
     fn close(&mut self, key: usize) {
@@ -258,7 +262,7 @@ impl<B: ReadAt> Worker<B> {
 
     /// Stops to accept, and answers what has arrived.
     fn end(&mut self) {
-        self.ending = true;
+        self.end_by = Some(self.now + self.drain_timeout);
         // Those who wait in the queue have been connected as far as they know.
         self.accept_if_due();
         self.sockets.tcp = None;

@@ -6,6 +6,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use folio::View;
 use folio_sys::process::die_with_parent;
@@ -33,6 +34,7 @@ pub(crate) struct Inherited {
     pub(crate) tcp: Option<TcpSockets>,
     pub(crate) unix: Option<UnixSocket>,
     pub(crate) limits: Limits,
+    pub(crate) drain_timeout: Duration,
     pub(crate) counters: Rc<Counters>,
     /// The supervisor's; a worker takes them out of use.
     pub(crate) signals: Signals,
@@ -112,6 +114,7 @@ fn run(inherited: Inherited, facts: &Facts, supervisor: Pid) -> io::Result<()> {
         sockets,
         facts,
         inherited.limits,
+        inherited.drain_timeout,
         inherited.counters,
         Rc::clone(&log),
     )

@@ -10,6 +10,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_client_that_does_not_read_holds_nobody_up", slow_reader),
     ("one_connection_too_many_is_told_so", too_many_connections),
     ("idle_connections_are_closed", idle_connections),
+    (
+        "without_descriptors_clients_wait_their_turn",
+        few_descriptors,
+    ),
     ("a_reply_over_the_limit_is_an_error", long_reply),
     ("a_request_over_the_limit_closes", long_request),
     ("buffers_together_have_a_limit", buffers_together),
@@ -76,6 +80,21 @@ fn idle_connections() {
     let mut client = server.connect();
     client.ask("PING\r\n", "+PONG\r\n");
     assert_eq!(client.rest(), b"");
+}
+
+fn few_descriptors() {
+    let mut server = Server::start_with(10, 1, &["DESCRIPTORS", "40", "--listen", "127.0.0.1:0"]);
+    // More than the server can have; the rest wait in the queue of its socket.
+    let mut clients: Vec<_> = (0..60).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send("PING\r\n");
+    }
+    let log = server.await_line(|line| line.starts_with("log worker 0: cannot accept"));
+    assert!(log.contains("Too many open files"), "{log}");
+    for mut client in clients {
+        client.expect("+PONG\r\n");
+    }
+    server.connect().ask("PING\r\n", "+PONG\r\n");
 }
 
 fn long_reply() {

@@ -52,8 +52,16 @@ impl Server {
     fn spawn(folder: TempDir, workers: usize, options: &[&str]) -> Self {
         let unix = folder.path().join("socket");
         let unix = unix.to_str().unwrap();
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .arg("serve")
+        // `DESCRIPTORS N` first among the options: how many the server may have open.
+        let (limit, options) = match options {
+            ["DESCRIPTORS", limit, rest @ ..] => (*limit, rest),
+            options => ("unchanged", options),
+        };
+        let limited = r#"[ "$1" = unchanged ] || ulimit -n "$1"; shift; exec "$0" "$@""#;
+        let mut process = Command::new("sh")
+            .args(["-c", limited])
+            .arg(std::env::current_exe().unwrap())
+            .args([limit, "serve"])
             .args(["--workers", &workers.to_string()])
             .args(options.iter().map(|&option| match option {
                 "UNIX" => unix,

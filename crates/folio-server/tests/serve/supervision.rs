@@ -84,6 +84,22 @@ fn one_worker_told_to_end() {
     let died = server.await_line(|line| line.starts_with("died "));
     assert_eq!(died, "died 0 exit status 0");
     server.await_line(|line| line.starts_with("started 0 "));
+    // Not even a client that reads nothing keeps it for ever.
+    let mut client = server.connect();
+    let get = "*2\r\n$3\r\nGET\r\n$12\r\nuser:0000001\r\n";
+    let Client::Tcp(stream) = &mut client else {
+        unreachable!("a TCP client")
+    };
+    stream.set_nonblocking(true).unwrap();
+    let requests = get.repeat(1000);
+    while std::io::Write::write_all(stream, requests.as_bytes()).is_ok() {}
+    for index in [0, 1] {
+        send_signal(server.workers[&index], Signal::TERM);
+        let died = format!("died {index} exit status 0");
+        server.await_line(|line| line == died);
+        let started = format!("started {index} ");
+        server.await_line(|line| line.starts_with(&started));
+    }
     // Neither does SIGINT, which a terminal sends to all: the supervisor decides.
     send_signal(server.workers[&1], Signal::INT);
     server.connect_each();
