@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Limits;
+use crate::{Limits, Populate};
 
 /// How many workers, where they listen, and what clients may ask of them.
 ///
@@ -38,6 +38,10 @@ pub struct Config {
     /// What one client may ask of a worker.
     pub limits: Limits,
 
+    /// Whether workers bring the tables into memory before they serve;
+    /// [`Populate::IfItFits`].
+    pub populate: Populate,
+
     /// How often the supervisor reports [`Event::Status`](crate::Event::Status);
     /// 1 second.
     pub tick: Duration,
@@ -60,6 +64,7 @@ impl Default for Config {
             listen: Some(Self::DEFAULT_LISTEN),
             unix: None,
             limits: Limits::default(),
+            populate: Populate::default(),
             tick: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(5),
         }

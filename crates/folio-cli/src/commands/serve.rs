@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use folio_server::{Config, Supervisor};
+use clap::ValueEnum;
+use folio_server::{Config, Populate, Supervisor};
 
 use crate::commands::build::InputArgs;
 use crate::failure::{Failure, Outcome};
@@ -15,8 +16,8 @@ use crate::failure::{Failure, Outcome};
 /// Serve tables to Redis clients from several processes that share one copy.
 ///
 /// PATH is a table, or an input that `folio build` understands, which is then built into
-/// the cache folder ($XDG_CACHE_HOME, else ~/.cache) on the way. Several are numbered: SELECT 1 chooses the
-/// second. Without a PATH, a sample of 1,000,000 records is made and served.
+/// the cache folder (`$XDG_CACHE_HOME`, else `~/.cache`) on the way. Several are numbered:
+/// SELECT 1 chooses the second. Without a PATH, a sample of 1,000,000 records is made and served.
 ///
 /// Ctrl-C or SIGTERM ends it: requests that have come are answered first.
 #[derive(Debug, clap::Args)]
@@ -38,8 +39,22 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     unix: Option<PathBuf>,
 
+    /// Whether workers bring the data into memory before they serve.
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    populate: When,
+
     #[command(flatten)]
     input: InputArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum When {
+    /// If the data takes at most half of the memory that is available.
+    Auto,
+    /// Whatever its size.
+    Always,
+    /// As requests touch it.
+    Never,
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
@@ -62,6 +77,11 @@ pub(crate) fn run(args: Args) -> Outcome {
     if args.listen.is_some() || args.unix.is_some() {
         config.listen = args.listen;
     }
+    config.populate = match args.populate {
+        When::Auto => Populate::IfItFits,
+        When::Always => Populate::Always,
+        When::Never => Populate::Never,
+    };
     config.unix.clone_from(&args.unix);
 
     let supervisor = Supervisor::bind(config, tables).map_err(explain)?;

@@ -16,12 +16,12 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::SIGTERM;
 
 use super::{Sockets, Worker};
-use crate::Limits;
 use crate::command::{Dispatcher, Facts};
 use crate::counters::Counters;
 use crate::listen::{TcpSockets, UnixSocket};
 use crate::log::Log;
 use crate::signals::Signals;
+use crate::{Limits, Populate};
 
 /// What the supervisor made before the fork, for its workers.
 ///
@@ -34,6 +34,7 @@ pub(crate) struct Inherited {
     pub(crate) tcp: Option<TcpSockets>,
     pub(crate) unix: Option<UnixSocket>,
     pub(crate) limits: Limits,
+    pub(crate) populate: Populate,
     pub(crate) drain_timeout: Duration,
     pub(crate) counters: Rc<Counters>,
     /// The supervisor's; a worker takes them out of use.
@@ -89,6 +90,8 @@ fn run(inherited: Inherited, facts: &Facts, supervisor: Pid) -> io::Result<()> {
     drop(inherited.signals);
     die_with_parent(supervisor)?;
     allow_descriptors(inherited.limits.connections);
+
+    inherited.populate.run(&inherited.tables, &log);
 
     let tcp = inherited
         .tcp

@@ -119,9 +119,9 @@ fn remove_older(folder: &Path, family: &str, current: &str) {
     };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let is_older = name.to_str().is_some_and(|name| {
-            name.starts_with(family) && name.ends_with(".folio") && name != current
-        });
+        let is_older = name
+            .to_str()
+            .is_some_and(|name| name.starts_with(family) && name != current);
         if is_older {
             // Space is all that is lost when this fails.
             let _ = fs::remove_file(entry.path());

@@ -144,6 +144,7 @@ impl Running {
             tcp: server.tcp,
             unix: server.unix,
             limits: server.config.limits,
+            populate: server.config.populate,
             drain_timeout: server.config.drain_timeout,
             counters: Rc::new(counters),
             signals,
