@@ -200,7 +200,7 @@ impl<B: ReadAt> Table<B> {
         if number >= self.layout.lines {
             return Err(self.no_such_line(number));
         }
-        let line = self.bytes().get::<Line>(self.line_offset(number))?;
+        let line = self.bytes().get_at::<Line>(self.line_offset(number))?;
         if usize::from(line.used) > SLOTS {
             return Err(self.overfull_line(number, line.used));
         }

@@ -84,9 +84,9 @@ impl<B: ReadAt> Table<B> {
         if len < PAGE_LEN {
             return Err(too_short(&bytes, &name, len));
         }
-        let header = bytes.get::<RawHeader>(0)?.check(&name, len)?;
+        let header = bytes.get_at::<RawHeader>(0)?.check(&name, len)?;
         let footer_offset = len.saturating_sub(FOOTER_LEN);
-        let footer = bytes.get::<Footer>(footer_offset)?;
+        let footer = bytes.get_at::<Footer>(footer_offset)?;
         footer.check(&name, footer_offset)?;
         let stated = [&footer.file_len, &footer.count, &footer.header_checksum].map(|n| n.get());
         if stated != [len, header.info.count, header.checksum] {

@@ -235,7 +235,7 @@ impl<'a, B: ReadAt> Walk<'a, B> {
             && self.next_page * PAGE_LEN < table.layout.records_len
         {
             let at = table.layout.order_offset + self.next_page * ORDER_ENTRY_LEN;
-            let found = table.bytes().get::<OrderEntry>(at)?;
+            let found = table.bytes().get_at::<OrderEntry>(at)?;
             if found != expected {
                 let what = format!(
                     "the order section says record {} at {}, but it is record {} at {}",

@@ -37,6 +37,7 @@ mod range;
 mod read_at;
 mod reader;
 pub mod residency;
+mod search;
 mod source;
 mod view;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use folio_sys::fault::FaultPolicy;
 use folio_sys::mapping::{CopyError, Mapping, ReadError, Span};
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::range::ByteRange;
 use crate::residency::FileId;
@@ -58,6 +59,16 @@ impl Map {
     /// As for [`MapOptions::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::options().open(path)
+    }
+
+    /// Copies out one plain-data value, in the machine's byte order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ReadAt::read_exact_at`].
+    #[inline]
+    pub fn get<T: FromBytes + IntoBytes>(&self, offset_bytes: u64) -> Result<T> {
+        self.get_at(offset_bytes)
     }
 
     /// The path that the map was made with, or a name such as `<stdin>`.

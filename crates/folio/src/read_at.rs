@@ -21,7 +21,7 @@ use crate::{Error, Result};
 /// let mut word = [0; 5];
 /// bytes.read_exact_at(7, &mut word)?;
 /// assert_eq!(&word, b"world");
-/// assert_eq!(bytes.get::<[u8; 2]>(0)?, *b"he");
+/// assert_eq!(bytes.get_at::<[u8; 2]>(0)?, *b"he");
 /// # Ok::<(), folio::Error>(())
 /// ```
 pub trait ReadAt {
@@ -60,12 +60,13 @@ pub trait ReadAt {
 
     /// Copies out one plain-data value, in the machine's byte order.
     ///
-    /// Use `zerocopy`'s `U64<LittleEndian>` and its kin for file formats.
+    /// Use `zerocopy`'s `U64<LittleEndian>` and its kin for file formats. It is called `get_at`,
+    /// and not `get` as with [`View`](crate::View), lest it hide [`slice::get`] of a `Vec<u8>`.
     ///
     /// # Errors
     ///
     /// As for [`read_exact_at`](Self::read_exact_at).
-    fn get<T: FromBytes + IntoBytes>(&self, offset_bytes: u64) -> Result<T>
+    fn get_at<T: FromBytes + IntoBytes>(&self, offset_bytes: u64) -> Result<T>
     where
         Self: Sized,
     {

@@ -1,11 +1,12 @@
 //! The window onto bytes that others may change.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use folio_sys::mapping::Span;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::map::{Map, address_offset};
 use crate::positioned::Positioned;
@@ -16,7 +17,7 @@ use crate::{Error, ReadAt, Result};
 /// How much is copied at a time by the helpers that go through a buffer: small
 /// enough to stay in the first-level cache (32 KiB and more on every processor
 /// of the last decade), large enough that the cost of a call vanishes.
-const CHUNK_BYTES: usize = 16 << 10;
+pub(crate) const CHUNK_BYTES: usize = 16 << 10;
 
 /// A range of a file's bytes, pinned for as long as the view lives.
 ///
@@ -97,6 +98,16 @@ impl View {
         }
     }
 
+    /// Copies out one plain-data value, in the machine's byte order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ReadAt::read_exact_at`].
+    #[inline]
+    pub fn get<T: FromBytes + IntoBytes>(&self, offset_bytes: u64) -> Result<T> {
+        self.get_at(offset_bytes)
+    }
+
     /// Calls `each` with all bytes in order, some KiB at a time.
     ///
     /// The chunks are copies, so that `each` may look at them as often as it likes.
@@ -108,22 +119,32 @@ impl View {
         &self,
         mut each: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.try_each_chunk(|chunk| each(chunk).map(|()| true))
+    }
+
+    /// As [`for_each_chunk`](Self::for_each_chunk), until `each` answers false.
+    pub(crate) fn try_each_chunk<E: From<Error>>(
+        &self,
+        mut each: impl FnMut(&[u8]) -> Result<bool, E>,
+    ) -> Result<(), E> {
         let mut chunk = [0; CHUNK_BYTES];
         let mut offset = 0;
-        loop {
+        while offset < self.len() {
             let count = self.read_at(offset, &mut chunk)?;
             match chunk.get(..count) {
-                None | Some([]) => break,
-                Some(bytes) => each(bytes)?,
+                // A file that is not mapped has become shorter.
+                None | Some([]) => {
+                    return Err(self.out_of_range(offset, self.len() - offset).into());
+                }
+                Some(bytes) => {
+                    if !each(bytes)? {
+                        break;
+                    }
+                }
             }
             offset += count as u64;
         }
-        if offset == self.len() {
-            Ok(())
-        } else {
-            // A positioned file that has become shorter.
-            Err(self.out_of_range(offset, self.len() - offset).into())
-        }
+        Ok(())
     }
 
     /// Copies all bytes to `writer`.
@@ -143,19 +164,16 @@ impl View {
     ///
     /// # Errors
     ///
-    /// Those of [`ReadAt::read_exact_at`].
-    ///
-    /// # Panics
-    ///
-    /// As `Vec` does, when memory does not suffice for the copy.
+    /// Those of [`ReadAt::read_exact_at`]; [`Error::Io`] with `OutOfMemory` when memory does not
+    /// suffice for the copy.
     pub fn to_vec(&self) -> Result<Vec<u8>> {
-        let Ok(len) = usize::try_from(self.len()) else {
-            return Err(Error::Unsupported {
-                path: self.path().to_owned(),
-                reason: "larger than the address space, so it cannot be copied whole",
-            });
-        };
-        let mut bytes = vec![0; len];
+        let mut bytes = Vec::new();
+        let len = usize::try_from(self.len()).unwrap_or(usize::MAX);
+        if bytes.try_reserve_exact(len).is_err() {
+            let error = io::ErrorKind::OutOfMemory.into();
+            return Err(Error::io("copy all of it into memory", self.path(), error));
+        }
+        bytes.resize(len, 0);
         self.read_exact_at(0, &mut bytes)?;
         Ok(bytes)
     }
