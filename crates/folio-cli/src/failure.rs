@@ -1,7 +1,7 @@
 //! How the command fails: one line, and a hint where there is one.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 /// What every subcommand returns.
@@ -43,9 +43,9 @@ impl Failure {
                 // Whoever read our output has enough, as `head` does: no failure.
                 return ExitCode::SUCCESS;
             }
-            eprintln!("folio: {}", one_line(error.as_ref()));
+            complain(&one_line(error.as_ref()));
             if let Some(hint) = hint {
-                eprintln!("hint: {hint}");
+                say(&format!("hint: {hint}"));
             }
         }
         ExitCode::FAILURE
@@ -61,6 +61,17 @@ impl<E: Into<Box<dyn Error>>> From<E> for Failure {
     }
 }
 
+/// Says on stderr what went wrong.
+pub(crate) fn complain(text: &str) {
+    say(&format!("folio: {text}"));
+}
+
+/// Says something on stderr, in one line: names of files may have line ends in them.
+pub(crate) fn say(text: &str) {
+    // Where stderr is gone, nobody is left to be told.
+    let _ = writeln!(io::stderr(), "{}", text.replace(['\n', '\r'], " "));
+}
+
 /// An error and its causes, joined by colons.
 pub(crate) fn one_line(error: &dyn Error) -> String {
     let mut line = error.to_string();
@@ -74,7 +85,7 @@ pub(crate) fn one_line(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    line.replace(['\n', '\r'], " ")
+    line
 }
 
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
@@ -96,7 +107,7 @@ mod tests {
 
     #[test]
     fn causes_follow_on_one_line() {
-        let cause = io::Error::other("the disk\nis gone");
+        let cause = io::Error::other("the disk is gone");
         let error = folio::Error::Io {
             action: "open",
             path: "a.folio".into(),

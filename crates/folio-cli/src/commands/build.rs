@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use folio::Source;
 use folio_table::import::{self, Format};
-use folio_table::{Builder, OnDuplicate};
+use folio_table::{Builder, Error, Info, OnDuplicate};
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::commands::cat;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, one_line, say};
 use crate::progress;
 
 /// Build a table from TSV, CSV or JSON Lines.
@@ -77,19 +77,36 @@ pub(crate) enum Duplicates {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let source = cat::open(&args.input)?;
-    let builder = import(&source, &args.options)?;
-    let info = builder.write_to(&args.output)?;
-    eprintln!(
+    let info = import(&source, &args.options)?.write_to(&args.output)?;
+    say(&format!(
         "{}: {} records, {}",
         args.output.display(),
         HumanCount(info.count),
         HumanBytes(info.file_len)
-    );
+    ));
     Ok(())
 }
 
+/// All records of an input, on their way into a table.
+#[derive(Debug)]
+pub(crate) struct Imported {
+    builder: Builder,
+    /// The input's name, for errors.
+    input: PathBuf,
+}
+
+impl Imported {
+    /// Writes them as a table, whole or not at all.
+    pub(crate) fn write_to(self, path: &Path) -> Outcome<Info> {
+        let Self { builder, input } = self;
+        builder
+            .write_to(path)
+            .map_err(|error| explain(error, &input))
+    }
+}
+
 /// Reads all records of an input.
-pub(crate) fn import(source: &Source, args: &InputArgs) -> Outcome<Builder> {
+pub(crate) fn import(source: &Source, args: &InputArgs) -> Outcome<Imported> {
     let mut options = import::Options::new(args.format_of(source.path()));
     options.key.clone_from(&args.key);
     options.value.clone_from(&args.value);
@@ -107,16 +124,26 @@ pub(crate) fn import(source: &Source, args: &InputArgs) -> Outcome<Builder> {
         |done| bar.set_position(done),
     );
     bar.finish_and_clear();
-    outcome.map_err(|error| {
-        let is_duplicate = matches!(error, folio_table::Error::DuplicateKey { .. });
-        let failure = Failure::from(error);
-        if is_duplicate {
-            failure.hint("--on-duplicate last (or first) keeps one of them")
-        } else {
-            failure
+    outcome.map_err(|error| explain(error, source.path()))?;
+    Ok(Imported {
+        builder,
+        input: source.path().to_owned(),
+    })
+}
+
+/// Names the input in errors about all the records together, which name no file, and
+/// adds what can be done about them.
+fn explain(error: Error, input: &Path) -> Failure {
+    let named = format!("{}: {}", input.display(), one_line(&error));
+    match error {
+        Error::DuplicateKey { .. } => {
+            Failure::new(named).hint("--on-duplicate last (or first) keeps one of them")
         }
-    })?;
-    Ok(builder)
+        Error::OutOfMemory { .. } | Error::TooLarge { .. } | Error::NoSeed { .. } => {
+            Failure::new(named)
+        }
+        error => error.into(),
+    }
 }
 
 impl InputArgs {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use folio_table::Table;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, complain};
 use crate::output;
 
 /// Print the values of keys, each with a newline, in the order asked.
@@ -35,11 +35,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
             out.write_all(&value)?;
         } else {
             is_missing = true;
-            eprintln!(
-                "folio: {}: no such key: {}",
+            complain(&format!(
+                "{}: no such key: {}",
                 args.table.display(),
                 key.to_string_lossy().escape_debug()
-            );
+            ));
         }
     }
     out.flush()?;

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::CommandFactory;
+use clap::error::ErrorKind;
 
 use crate::args::Cli;
 use crate::failure::{Failure, Outcome};
@@ -42,10 +43,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     let page = match &args.subcommand {
         None => folio,
-        Some(name) => folio
-            .find_subcommand(name)
-            .ok_or_else(|| Failure::new(format!("{name}: no such subcommand")))?
-            .clone(),
+        Some(name) => match folio.find_subcommand(name) {
+            Some(subcommand) => subcommand.clone(),
+            None => {
+                let mut man = folio.find_subcommand("man").cloned().unwrap_or(folio);
+                let problem = format!("no subcommand is called '{name}'");
+                man.error(ErrorKind::InvalidSubcommand, problem).exit()
+            }
+        },
     };
     let mut text = Vec::new();
     clap_mangen::Man::new(page).render(&mut text)?;

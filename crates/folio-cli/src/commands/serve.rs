@@ -58,6 +58,10 @@ enum When {
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
+    let from_stdin = args.paths.iter().filter(|path| path.as_os_str() == "-");
+    if from_stdin.count() > 1 {
+        return Err(Failure::new("-: standard input can be read only once"));
+    }
     let (tables, sample_key) = if args.paths.is_empty() {
         (vec![prepare::sample()?], Some(prepare::SAMPLE_KEY))
     } else {

@@ -25,16 +25,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     writeln!(out, "table           {}", args.table.display())?;
     writeln!(out, "format version  {}", info.version)?;
     writeln!(out, "records         {}", HumanCount(info.count))?;
-    let sizes = [
-        ("file", info.file_len),
-        ("keys", info.key_bytes),
-        ("values", info.value_bytes),
-    ];
-    for (name, bytes) in sizes {
-        write_size(&mut out, name, bytes)?;
-    }
+    write_size(&mut out, "keys", info.key_bytes)?;
+    write_size(&mut out, "values", info.value_bytes)?;
+    write_size(&mut out, "file", info.file_len)?;
     for section in &info.sections {
-        write_size(&mut out, &section.kind.to_string(), section.len)?;
+        write_size(&mut out, &format!("  {}", section.kind), section.len)?;
     }
     writeln!(out, "index load      {:.1} %", info.load() * 100.0)?;
     writeln!(out, "longest probe   {} lines", info.longest_probe)?;

@@ -25,15 +25,15 @@ impl Target {
         };
         let mut options = tempfile::Builder::new();
         options.prefix(".folio-build-").suffix(".tmp");
-        #[cfg(unix)]
-        {
-            // tempfile's default is 0600. What is asked for here goes through the umask.
-            use std::os::unix::fs::PermissionsExt;
-            options.permissions(fs::Permissions::from_mode(0o666));
-        }
+        // Opened here as any program opens a file: tempfile's own way asks for mode 0600,
+        // and puts the temporary name, which tells users nothing, into errors.
         let temporary = options
-            .tempfile_in(&folder)
-            .map_err(|error| Error::io("create a file in the folder of", &path, error))?;
+            .make_in(&folder, |temporary| {
+                let mut options = File::options();
+                options.read(true).write(true).create_new(true);
+                options.open(temporary)
+            })
+            .map_err(|error| Error::io("create", &path, error))?;
         Ok(Self {
             path,
             folder,

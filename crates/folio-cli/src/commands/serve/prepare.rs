@@ -101,14 +101,20 @@ fn from_file(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
 
 /// Builds from what can be read once; the file goes when the server does.
 fn from_stream(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
-    let builder = build::import(source, input)?;
+    let imported = build::import(source, input)?;
     let path = cache_folder()?.join(format!("stream-{}.folio", std::process::id()));
-    builder.write_to(&path)?;
-    let table = Table::open(&path);
+    imported.write_to(&path)?;
+    let table = open_as(&path, source.path());
     // The mapping keeps the bytes.
     fs::remove_file(&path)
         .map_err(|error| Failure::new(format!("{}: cannot remove: {error}", path.display())))?;
-    Ok(table?)
+    table
+}
+
+/// Opens a table that goes by another name than its file's.
+fn open_as(path: &Path, name: &Path) -> Outcome<Table<View>> {
+    let view = Source::open(path)?.whole()?;
+    Ok(Table::from_bytes(view, name)?)
 }
 
 /// Removes what was built from older states of the same input. Servers that
