@@ -54,6 +54,15 @@ pub enum Error {
         offset: u64,
     },
 
+    /// A stream goes on past the limit for spooling it.
+    #[error("{}: more than {limit} bytes, the limit for spooling", path.display())]
+    TooLarge {
+        /// The source.
+        path: PathBuf,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+
     /// This kind of source cannot do this.
     #[error("{}: {reason}", path.display())]
     Unsupported {
@@ -86,7 +95,7 @@ impl From<Error> for io::Error {
         let kind = match &error {
             Error::Io { source, .. } => source.kind(),
             Error::OutOfRange { .. } => io::ErrorKind::UnexpectedEof,
-            Error::Fault { .. } => io::ErrorKind::Other,
+            Error::Fault { .. } | Error::TooLarge { .. } => io::ErrorKind::Other,
             Error::Unsupported { .. } => io::ErrorKind::Unsupported,
         };
         Self::new(kind, error)

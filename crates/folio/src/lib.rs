@@ -39,6 +39,7 @@ mod reader;
 pub mod residency;
 mod search;
 mod source;
+mod spool;
 mod view;
 
 pub use error::{Error, Result};
@@ -46,5 +47,6 @@ pub use folio_sys::fault::FaultPolicy;
 pub use map::{Map, MapOptions};
 pub use read_at::ReadAt;
 pub use reader::Reader;
-pub use source::{Kind, Source};
+pub use source::{Kind, Reason, Source, SourceOptions};
+pub use spool::SpoolOptions;
 pub use view::View;

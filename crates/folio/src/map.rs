@@ -208,6 +208,17 @@ impl MapOptions {
             .metadata()
             .map_err(|error| Error::io("stat", &path, error))?
             .len();
+        self.map_sized(file, path, size)
+    }
+
+    /// Maps an open file of `size` bytes, which for a block device `stat` does not tell.
+    pub(crate) fn map_sized(
+        &self,
+        file: &File,
+        path: impl Into<PathBuf>,
+        size: u64,
+    ) -> Result<Map> {
+        let path = path.into();
         let len = self.len.unwrap_or(size.saturating_sub(self.offset));
         if ByteRange::within(size, self.offset, len).is_none() {
             return Err(Error::OutOfRange {

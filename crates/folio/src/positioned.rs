@@ -23,10 +23,6 @@ impl Positioned {
         &self.file
     }
 
-    pub(crate) fn into_file(self) -> File {
-        self.file
-    }
-
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

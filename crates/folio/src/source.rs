@@ -1,18 +1,23 @@
 //! Anything that can be opened.
 
+mod choose;
+
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
+pub use choose::{Reason, SourceOptions};
 
-use crate::map::{Map, MapOptions};
+use crate::map::Map;
 use crate::positioned::Positioned;
 use crate::range::ByteRange;
 use crate::reader::Reader;
+use crate::spool::SpoolOptions;
 use crate::view::View;
 use crate::{Error, ReadAt, Result};
 
@@ -47,8 +52,11 @@ use crate::{Error, ReadAt, Result};
 /// ```
 #[derive(Clone)]
 pub struct Source {
+    /// Open for as long as the source lives, to look at it again, and to read what is not mapped.
+    file: Arc<Positioned>,
     access: Access,
-    path: Arc<Path>,
+    reason: Reason,
+    options: SourceOptions,
 }
 
 /// How a [`Source`] gets at its bytes.
@@ -67,11 +75,10 @@ pub enum Kind {
 enum Access {
     Mapped(Arc<Map>),
     Positioned {
-        file: Arc<Positioned>,
         /// Unknown where the system's word for it proved wrong.
         len: Option<u64>,
     },
-    Stream(Arc<File>),
+    Stream,
 }
 
 impl Source {
@@ -81,9 +88,7 @@ impl Source {
     ///
     /// [`Error::Io`] with the system's reason; a folder is `IsADirectory`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
-        Self::choose(file, path.to_owned())
+        Self::options().open(path)
     }
 
     /// Takes an open descriptor, named `<fd N>` in messages.
@@ -100,7 +105,7 @@ impl Source {
 
         let file = File::from(fd.into());
         let name = format!("<fd {}>", file.as_raw_fd());
-        Self::choose(file, PathBuf::from(name))
+        Self::options().of_file(file, name)
     }
 
     /// Standard input, whatever it is connected to, named `<stdin>` in messages.
@@ -111,12 +116,18 @@ impl Source {
     ///
     /// As for [`from_fd`](Self::from_fd).
     pub fn stdin() -> Result<Self> {
-        let path = PathBuf::from("<stdin>");
+        let name = Path::new("<stdin>");
         let fd = io::stdin()
             .as_fd()
             .try_clone_to_owned()
-            .map_err(|error| Error::io("open", &path, error))?;
-        Self::choose(File::from(fd), path)
+            .map_err(|error| Error::io("open", name, error))?;
+        Self::options().of_file(File::from(fd), name)
+    }
+
+    /// Options: the fastest kind that works.
+    #[must_use]
+    pub fn options() -> SourceOptions {
+        SourceOptions::default()
     }
 
     /// How the bytes are got at.
@@ -125,8 +136,14 @@ impl Source {
         match self.access {
             Access::Mapped(_) => Kind::Mapped,
             Access::Positioned { .. } => Kind::Positioned,
-            Access::Stream(_) => Kind::Stream,
+            Access::Stream => Kind::Stream,
         }
+    }
+
+    /// Why it is of this kind, as a line for people.
+    #[must_use]
+    pub fn reason(&self) -> &Reason {
+        &self.reason
     }
 
     /// How many bytes there were when the source was opened; `None` when nobody knows:
@@ -135,8 +152,8 @@ impl Source {
     pub fn len(&self) -> Option<u64> {
         match &self.access {
             Access::Mapped(map) => Some(map.len()),
-            Access::Positioned { len, .. } => *len,
-            Access::Stream(_) => None,
+            Access::Positioned { len } => *len,
+            Access::Stream => None,
         }
     }
 
@@ -149,7 +166,7 @@ impl Source {
     /// The path, or a name in angle brackets such as `<stdin>`.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     /// Copies the bytes from `offset_bytes` on into `buf` and says how many: fewer than
@@ -162,8 +179,8 @@ impl Source {
     pub fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize> {
         match &self.access {
             Access::Mapped(map) => map.read_at(offset_bytes, buf),
-            Access::Positioned { file, .. } => file.read_at(offset_bytes, buf),
-            Access::Stream(_) => Err(self.no_random_access()),
+            Access::Positioned { .. } => self.file.read_at(offset_bytes, buf),
+            Access::Stream => Err(self.no_random_access()),
         }
     }
 
@@ -177,12 +194,12 @@ impl Source {
         let size = self.known_len()?;
         let view = match &self.access {
             Access::Mapped(map) => View::of_map(map, offset_bytes, len),
-            Access::Positioned { file, .. } => ByteRange::within(size, offset_bytes, len)
-                .map(|range| View::of_positioned(file, range)),
-            Access::Stream(_) => return Err(self.no_random_access()),
+            Access::Positioned { .. } => ByteRange::within(size, offset_bytes, len)
+                .map(|range| View::of_positioned(&self.file, range)),
+            Access::Stream => return Err(self.no_random_access()),
         };
         view.ok_or_else(|| Error::OutOfRange {
-            path: self.path.to_path_buf(),
+            path: self.path().to_owned(),
             offset: offset_bytes,
             len,
             size,
@@ -207,20 +224,111 @@ impl Source {
         Reader::new(self.clone())
     }
 
+    /// A source with random access to what this one says, if need be by reading it to its
+    /// end into memory: see [`SpoolOptions::spool`].
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use folio::{Kind, Source};
+    ///
+    /// let (reader, mut writer) = std::os::unix::net::UnixStream::pair()?;
+    /// writer.write_all(b"hello, world")?;
+    /// drop(writer);
+    /// let spooled = Source::from_fd(reader)?.spool()?;
+    /// assert_eq!(spooled.kind(), Kind::Mapped);
+    /// assert_eq!(spooled.view(7, 5)?.to_vec()?, b"world");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`SpoolOptions::spool`].
+    pub fn spool(&self) -> Result<Self> {
+        self.spool_options().spool()
+    }
+
+    /// Options for [`spool`](Self::spool): how much is kept, and where.
+    #[must_use]
+    pub fn spool_options(&self) -> SpoolOptions {
+        SpoolOptions::new(self.clone())
+    }
+
+    /// The same file, looked at again: a source with its length of now.
+    ///
+    /// Views and readers of this one stay as they are. A stream gives itself.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    pub fn refresh(&self) -> Result<Self> {
+        if self.len().is_none() {
+            return Ok(self.clone());
+        }
+        let file = self.file.file();
+        let file = file
+            .try_clone()
+            .map_err(|error| Error::io("open again", self.path(), error))?;
+        self.options.of_file(file, self.path())
+    }
+
+    /// Waits until the file has at least `len` bytes, as those do that others append to, and
+    /// gives a source that has them.
+    ///
+    /// The size is looked at again and again, up to 20 times a second: unlike notification,
+    /// that works on every file system.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] when the file is still shorter after `timeout` (never, if that
+    /// is `None`); [`Error::Unsupported`] for a source whose length is unknown; otherwise
+    /// as for [`open`](Self::open).
+    pub fn wait_for_len(&self, len: u64, timeout: Option<Duration>) -> Result<Self> {
+        const FIRST_PAUSE: Duration = Duration::from_millis(1);
+        const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+        let start = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        let mut size = self.known_len()?;
+        loop {
+            if size >= len {
+                return if self.len() == Some(size) {
+                    Ok(self.clone())
+                } else {
+                    self.refresh()
+                };
+            }
+            let left = timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
+            if left == Some(Duration::ZERO) {
+                return Err(Error::OutOfRange {
+                    path: self.path().to_owned(),
+                    offset: 0,
+                    len,
+                    size,
+                });
+            }
+            thread::sleep(left.map_or(pause, |left| left.min(pause)));
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let metadata = self.file.file().metadata();
+            size = metadata
+                .map_err(|error| Error::io("stat", self.path(), error))?
+                .len();
+        }
+    }
+
     /// Reads from a stream what is there, at least a byte unless it has ended.
     pub(crate) fn read_stream(&self, buf: &mut [u8]) -> Option<io::Result<usize>> {
         match &self.access {
-            Access::Stream(file) => Some(io::Read::read(&mut &**file, buf)),
+            Access::Stream => Some(io::Read::read(&mut self.file.file(), buf)),
             Access::Mapped(_) | Access::Positioned { .. } => None,
         }
     }
 
     fn known_len(&self) -> Result<u64> {
-        if let Access::Stream(_) = self.access {
+        if let Access::Stream = self.access {
             return Err(self.no_random_access());
         }
         self.len().ok_or_else(|| Error::Unsupported {
-            path: self.path.to_path_buf(),
+            path: self.path().to_owned(),
             reason: "its length is unknown, so it has no views; read it in order",
         })
     }
@@ -228,83 +336,19 @@ impl Source {
     #[cold]
     fn no_random_access(&self) -> Error {
         Error::Unsupported {
-            path: self.path.to_path_buf(),
+            path: self.path().to_owned(),
             reason: "a stream has no random access; read it in order",
         }
     }
-
-    /// Tries what is fastest first, and falls back on any refusal.
-    fn choose(file: File, path: PathBuf) -> Result<Self> {
-        let size = check_readable(&file, &path)?;
-        let shared_path: Arc<Path> = path.as_path().into();
-        let with = |access| Self {
-            access,
-            path: shared_path,
-        };
-        let mut len = None;
-        // A file that says it is empty may be one of /proc, which is not.
-        if size > 0 {
-            match MapOptions::default().map(&file, path.as_path()) {
-                Ok(map) => return Ok(with(Access::Mapped(Arc::new(map)))),
-                // It can be mapped, but not here: its size is to be believed.
-                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::OutOfMemory => {
-                    len = Some(size);
-                }
-                Err(_) => {}
-            }
-        }
-        let positioned = Positioned::new(file, path);
-        match positioned.read_at(0, &mut [0]) {
-            Ok(0) if size == 0 => {
-                let map = MapOptions::default()
-                    .len(0)
-                    .map(positioned.file(), positioned.path())?;
-                Ok(with(Access::Mapped(Arc::new(map))))
-            }
-            Ok(_) => Ok(with(Access::Positioned {
-                file: Arc::new(positioned),
-                len,
-            })),
-            Err(Error::Io { source, .. })
-                if source.raw_os_error() == Some(rustix::io::Errno::SPIPE.raw_os_error()) =>
-            {
-                Ok(with(Access::Stream(Arc::new(positioned.into_file()))))
-            }
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// Refuses folders and descriptors that cannot be read; returns the stated size.
-fn check_readable(file: &File, path: &Path) -> Result<u64> {
-    let metadata = file
-        .metadata()
-        .map_err(|error| Error::io("stat", path, error))?;
-    if metadata.is_dir() {
-        let error = io::Error::from(io::ErrorKind::IsADirectory);
-        return Err(Error::io("read", path, error));
-    }
-    let flags =
-        rustix::fs::fcntl_getfl(file).map_err(|error| Error::io("stat", path, error.into()))?;
-    #[cfg(target_os = "linux")]
-    let is_path_only = flags.contains(OFlags::PATH);
-    #[cfg(not(target_os = "linux"))]
-    let is_path_only = false;
-    if is_path_only || flags & OFlags::RWMODE == OFlags::WRONLY {
-        return Err(Error::Unsupported {
-            path: path.to_owned(),
-            reason: "the descriptor is not open for reading",
-        });
-    }
-    Ok(metadata.len())
 }
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Source")
-            .field("path", &self.path)
+            .field("path", &self.path())
             .field("kind", &self.kind())
             .field("len", &self.len())
+            .field("reason", &self.reason)
             .finish_non_exhaustive()
     }
 }
