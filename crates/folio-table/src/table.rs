@@ -57,14 +57,19 @@ impl Table<View> {
     /// errors of [`from_bytes`](Self::from_bytes).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        let not_a_table = |reason| Error::NotATable {
+            path: path.to_owned(),
+            reason,
+        };
         // To open a FIFO would wait for its writer.
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
-            return Err(Error::NotATable {
-                path: path.to_owned(),
-                reason: "not a regular file",
-            });
+            return Err(not_a_table("not a regular file"));
         }
         let source = Source::open(path)?;
+        if source.len().is_none() {
+            // Such as an entry of /proc, which is made up as it is read.
+            return Err(not_a_table("a file of unknown length"));
+        }
         Self::from_bytes(source.whole()?, path)
     }
 }
