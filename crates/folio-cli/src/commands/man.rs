@@ -4,8 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::CommandFactory;
 use clap::error::ErrorKind;
+use clap::{Command, CommandFactory};
 
 use crate::args::Cli;
 use crate::failure::{Failure, Outcome};
@@ -43,14 +43,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     let page = match &args.subcommand {
         None => folio,
-        Some(name) => match folio.find_subcommand(name) {
-            Some(subcommand) => subcommand.clone(),
-            None => {
-                let mut man = folio.find_subcommand("man").cloned().unwrap_or(folio);
-                let problem = format!("no subcommand is called '{name}'");
-                man.error(ErrorKind::InvalidSubcommand, problem).exit()
-            }
-        },
+        Some(name) => folio
+            .find_subcommand(name)
+            .cloned()
+            .unwrap_or_else(|| no_subcommand(folio, name)),
     };
     let mut text = Vec::new();
     clap_mangen::Man::new(page).render(&mut text)?;
@@ -58,4 +54,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     out.write_all(&text)?;
     out.flush()?;
     Ok(())
+}
+
+/// Ends as clap does when usage is wrong.
+fn no_subcommand(folio: Command, name: &str) -> ! {
+    let mut man = folio.find_subcommand("man").cloned().unwrap_or(folio);
+    let problem = format!("no subcommand is called '{name}'");
+    man.error(ErrorKind::InvalidSubcommand, problem).exit()
 }

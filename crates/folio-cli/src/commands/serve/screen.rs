@@ -11,6 +11,8 @@ use folio_server::{Event, Status, WorkerStatus};
 use folio_table::Table;
 use indicatif::{HumanBytes, HumanCount};
 
+use crate::failure::complain;
+
 /// Where clients connect.
 #[derive(Debug)]
 pub(crate) struct Addresses {
@@ -56,7 +58,8 @@ impl Screen {
         sample_key: Option<&'static str>,
     ) -> Self {
         Self {
-            term: Term::stdout(),
+            // What replaces a table is written at once, lest the terminal flicker.
+            term: Term::buffered_stdout(),
             addresses,
             tables,
             sample_key,
@@ -80,7 +83,7 @@ impl Screen {
                 status,
                 restart_in,
             } => self.say(&format!(
-                "worker {index} (pid {pid}) ended by {status}; restarting in {restart_in:?}"
+                "worker {index} (pid {pid}) ended by {status}; restarting in {restart_in:.0?}"
             )),
             Event::Log(line) => self.say(line),
             Event::Stopping => self.say("stopping"),
@@ -118,7 +121,8 @@ impl Screen {
     /// Prints a line to stderr, above the table.
     fn say(&mut self, line: &str) {
         self.clear();
-        let _ = writeln!(std::io::stderr(), "folio: {line}");
+        let _ = self.term.flush();
+        complain(line);
     }
 
     fn clear(&mut self) {
@@ -145,6 +149,7 @@ impl Screen {
                 self.drawn += 1;
             }
         }
+        let _ = self.term.flush();
     }
 
     fn table(&mut self, status: &Status) -> String {
