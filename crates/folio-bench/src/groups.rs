@@ -12,7 +12,14 @@ use crate::row::Bench;
 
 /// Every bench there is, group by group.
 pub(crate) fn all() -> Vec<Bench> {
-    vec![files::read_at_64(), table::get(), serve::get_hit()]
+    vec![
+        files::read_at_64(),
+        files::get_u64(),
+        files::scan(),
+        files::open(),
+        table::get(),
+        serve::get_hit(),
+    ]
 }
 
 #[cfg(test)]
