@@ -85,7 +85,7 @@ fn write_mappers(out: &mut impl Write, table: &Table<folio::View>) -> Outcome {
     if mappers.refused > 0 {
         writeln!(
             out,
-            "not looked into  {} (processes of other users)",
+            "not looked into  {} (processes that this user may not look into)",
             mappers.refused
         )?;
     }
