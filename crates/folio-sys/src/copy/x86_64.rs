@@ -13,7 +13,8 @@ use std::arch::{asm, global_asm};
 use crate::copy::fault_table::{fault_entry, resume_at};
 
 /// Resumes guarded code that faulted. False, and nothing is changed, for other code.
-pub(crate) fn resume(registers: &mut [libc::greg_t]) -> bool {
+pub(crate) fn resume(context: &mut libc::mcontext_t) -> bool {
+    let registers = &mut context.gregs;
     let Some(pc) = registers.get_mut(libc::REG_RIP as usize) else {
         return false;
     };
