@@ -27,9 +27,23 @@
 
 use std::io;
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(
+    target_os = "linux",
+    any(
+        all(target_arch = "x86_64", target_pointer_width = "64"),
+        all(target_arch = "x86", target_feature = "sse2", target_env = "gnu"),
+        all(target_arch = "aarch64", target_pointer_width = "64"),
+    )
+))]
 mod handler;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(
+    target_os = "linux",
+    any(
+        all(target_arch = "x86_64", target_pointer_width = "64"),
+        all(target_arch = "x86", target_feature = "sse2", target_env = "gnu"),
+        all(target_arch = "aarch64", target_pointer_width = "64"),
+    )
+))]
 mod previous;
 
 /// How a read of mapped bytes survives the loss of a page.
@@ -38,8 +52,8 @@ mod previous;
 pub enum FaultPolicy {
     /// Through the signal handler, installed at the first mapping: the fast way.
     ///
-    /// Where folio has no assembly routine (anything but Linux on x86-64) this
-    /// is the same as [`Syscall`](Self::Syscall).
+    /// Where folio has no assembly routine (anything but Linux on x86-64, x86 with SSE2
+    /// and aarch64) this is the same as [`Syscall`](Self::Syscall).
     #[default]
     Handler,
     /// Through system calls that answer EFAULT; no handler is ever installed.
@@ -90,19 +104,13 @@ impl FaultPolicy {
     }
 }
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "where there is a handler, these can fail"
-)]
-mod handler {
-    use std::io;
-
-    pub(super) fn ensure() -> io::Result<bool> {
-        Ok(false)
-    }
-
-    pub(super) fn is_installed() -> io::Result<bool> {
-        Ok(false)
-    }
-}
+#[cfg(not(all(
+    target_os = "linux",
+    any(
+        all(target_arch = "x86_64", target_pointer_width = "64"),
+        all(target_arch = "x86", target_feature = "sse2", target_env = "gnu"),
+        all(target_arch = "aarch64", target_pointer_width = "64"),
+    )
+)))]
+#[path = "fault/no_handler.rs"]
+mod handler;
