@@ -137,14 +137,24 @@ fn a_foreign_fault_ends_the_process_by_its_signal() {
         for name in [
             "child_default_fault",
             "child_default_sent",
-            "child_default_told_of_failed_memory",
             "child_ignored_fault",
             "child_untouched_std_action",
-            "child_nested_deferred",
-            "child_blocked",
         ] {
             assert_killed(name, signal, expected);
         }
+    }
+}
+
+#[test]
+fn a_fault_whose_signal_is_blocked_ends_the_process() {
+    if child_process::is_emulated() {
+        println!("skipped: the emulator raises a blocked fault again and again");
+        return;
+    }
+    for signal in BOTH {
+        let expected = killed_without_folio(signal);
+        assert_killed("child_nested_deferred", signal, expected);
+        assert_killed("child_blocked", signal, expected);
     }
 }
 
@@ -210,6 +220,30 @@ fn tell_of_failed_memory(signal: c_int) {
         )
     };
     assert_eq!(status, 0);
+}
+
+/// It is a signal that was sent, not a fault.
+#[test]
+fn news_of_failed_memory_is_passed_on() {
+    if child_process::is_emulated() {
+        println!("skipped: the emulator does not let a process queue itself such a signal");
+        return;
+    }
+    for signal in BOTH {
+        let name = "child_default_told_of_failed_memory";
+        assert_killed(name, signal, killed_without_folio(signal));
+        assert_reaches_end("child_ignored_told_of_failed_memory", signal);
+    }
+}
+
+#[test]
+fn child_ignored_told_of_failed_memory() {
+    child("child_ignored_told_of_failed_memory", |signal| {
+        set_action(signal, SIG_IGN, 0);
+        let page = bad_page(signal);
+        tell_of_failed_memory(signal);
+        assert_guarded(&page);
+    });
 }
 
 #[test]
@@ -281,7 +315,6 @@ fn child_ignored_sent() {
         set_action(signal, SIG_IGN, 0);
         let page = bad_page(signal);
         raise(signal);
-        tell_of_failed_memory(signal);
         assert_guarded(&page);
     });
 }

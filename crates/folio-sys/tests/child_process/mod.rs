@@ -15,10 +15,14 @@ pub(crate) const REACHED_END: i32 = 47;
 /// How long a child may take, on the slowest machine or emulator there is.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The program that runs this one and so must run its children: an emulator, for another
+/// architecture. Unset for programs that run by themselves.
+const RUNNER: &str = "FOLIO_TEST_RUNNER";
+
 /// Runs the test `name` of this program in a process of its own, with a signal to be about.
 pub(crate) fn run(name: &str, signal: i32) -> Output {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    let mut child = this_program()
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(NAME, name)
         .env(SIGNAL, signal.to_string())
@@ -38,6 +42,23 @@ pub(crate) fn run(name: &str, signal: i32) -> Output {
         std::thread::sleep(Duration::from_millis(2));
     }
     child.wait_with_output().unwrap()
+}
+
+/// Whether this is another processor than the machine's.
+pub(crate) fn is_emulated() -> bool {
+    std::env::var_os(RUNNER).is_some()
+}
+
+fn this_program() -> Command {
+    let program = std::env::current_exe().unwrap();
+    match std::env::var_os(RUNNER) {
+        None => Command::new(program),
+        Some(runner) => {
+            let mut command = Command::new(runner);
+            command.arg(program);
+            command
+        }
+    }
 }
 
 pub(crate) fn assert_reaches_end(name: &str, signal: i32) {
