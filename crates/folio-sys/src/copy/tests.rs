@@ -7,6 +7,11 @@ use std::ptr;
 use super::*;
 use crate::page;
 
+#[cfg(target_os = "linux")]
+mod full_file_system;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod poisoned_page;
+
 const POLICIES: [FaultPolicy; 2] = [FaultPolicy::Handler, FaultPolicy::Syscall];
 
 /// A shared, writable mapping of a temporary file.
@@ -20,6 +25,16 @@ impl Mapped {
     fn new(pages: usize) -> Self {
         let len = pages * page::size();
         let file = tempfile::tempfile().unwrap();
+        file.set_len(len as u64).unwrap();
+        Self::of(file, len)
+    }
+
+    /// Pages of an anonymous file in memory, which userfaultfd knows how to deal with.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fn shared_memory(pages: usize) -> Self {
+        let len = pages * page::size();
+        let file = rustix::fs::memfd_create("test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let file = File::from(file);
         file.set_len(len as u64).unwrap();
         Self::of(file, len)
     }
