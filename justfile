@@ -36,6 +36,10 @@ msrv:
 test-32:
     scripts/check test-32
 
+# The tests of faults pass on an emulated aarch64.
+test-arm:
+    scripts/check test-arm
+
 # The benchmarks build, and some of them run.
 bench-builds:
     scripts/check bench-builds

@@ -1,26 +1,49 @@
-//! Copying out of memory that may not be there.
+//! Copying out of memory that may not be there, and into it.
 //!
 //! All ways answer the same: all bytes came, or the count of those before the first
 //! one lost.
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(
+    target_os = "linux",
+    any(
+        all(target_arch = "x86_64", target_pointer_width = "64"),
+        all(target_arch = "x86", target_feature = "sse2", target_env = "gnu"),
+        all(target_arch = "aarch64", target_pointer_width = "64"),
+    )
+))]
 mod fault_table;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub(crate) mod x86_64;
+#[cfg(all(
+    target_os = "linux",
+    any(
+        all(target_arch = "x86_64", target_pointer_width = "64"),
+        all(target_arch = "x86", target_feature = "sse2", target_env = "gnu"),
+        all(target_arch = "aarch64", target_pointer_width = "64"),
+    )
+))]
+pub(crate) mod guarded;
+
+#[cfg(not(all(
+    target_os = "linux",
+    any(
+        all(target_arch = "x86_64", target_pointer_width = "64"),
+        all(target_arch = "x86", target_feature = "sse2", target_env = "gnu"),
+        all(target_arch = "aarch64", target_pointer_width = "64"),
+    )
+)))]
+#[path = "copy/unguarded.rs"]
+mod guarded;
 
 mod syscall;
-
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub(crate) use x86_64 as guarded;
 
 use std::io;
 
 use crate::fault::FaultPolicy;
 
-/// Why bytes could not be copied out of a mapping.
+/// Why bytes could not be copied out of a mapping, or into it.
 #[derive(Debug)]
 pub enum CopyError {
-    /// A page is lost: truncated away, or its device failed.
+    /// A page is lost: truncated away, protected, its device failed, or, for a write, its
+    /// file system is full.
     Fault {
         /// How many bytes were copied before the first one lost.
         copied: usize,
@@ -30,6 +53,8 @@ pub enum CopyError {
 }
 
 /// Copies `len` bytes from `from`, mapped memory that may fault, to `to`.
+///
+/// After a fault, the bytes of `to` from the first one lost on may have any value.
 ///
 /// # Safety
 ///
@@ -48,22 +73,62 @@ pub(crate) unsafe fn copy_out(
     len: usize,
     policy: FaultPolicy,
 ) -> Result<(), CopyError> {
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if policy == FaultPolicy::Handler {
-        // SAFETY: the caller's obligations are the same, and `prepare` installed the
-        // handler.
-        if unsafe { guarded::copy_small(to, from, len) } {
-            return Ok(());
-        }
-        // SAFETY: as above.
-        let left = unsafe { guarded::copy(to, from, len) };
-        return if left == 0 {
-            Ok(())
-        } else {
-            Err(CopyError::Fault { copied: len - left })
-        };
+    if policy == FaultPolicy::Syscall {
+        // SAFETY: the caller's obligations are the same.
+        return unsafe { syscall::copy_out(to, from, len) };
     }
-    let _ = policy;
-    // SAFETY: the caller's obligations are the same.
-    unsafe { syscall::copy(to, from, len) }
+    // SAFETY: the caller's obligations are the same, and `prepare` installed the handler.
+    if unsafe { guarded::load_small(to, from, len) } {
+        return Ok(());
+    }
+    // SAFETY: as above.
+    outcome(len, unsafe { guarded::copy(to, from, len) })
 }
+
+/// Copies `len` bytes from `from` to `to`, mapped memory that may fault.
+///
+/// After a fault, the bytes of `to` from the first one lost on are what they were or
+/// what they were to become.
+///
+/// # Safety
+///
+/// `from` is valid for reads of `len` bytes, which nobody writes to meanwhile and which do
+/// not overlap the target. `to` to `to + len` lies in mappings that stay mapped for the
+/// duration (whether their pages can be written to is what is found out), and to
+/// whose bytes there is no reference, in this process or by folio in any other. `policy` came from
+/// [`FaultPolicy::prepare`].
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "as for copy_out")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "mappings that can be written to are to come")
+)]
+pub(crate) unsafe fn copy_in(
+    to: *mut u8,
+    from: *const u8,
+    len: usize,
+    policy: FaultPolicy,
+) -> Result<(), CopyError> {
+    if policy == FaultPolicy::Syscall {
+        // SAFETY: the caller's obligations are the same.
+        return unsafe { syscall::copy_in(to, from, len) };
+    }
+    // SAFETY: the caller's obligations are the same, and `prepare` installed the handler.
+    if unsafe { guarded::store_small(to, from, len) } {
+        return Ok(());
+    }
+    // SAFETY: as above.
+    outcome(len, unsafe { guarded::copy(to, from, len) })
+}
+
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "as for copy_out")]
+fn outcome(len: usize, left: usize) -> Result<(), CopyError> {
+    match left {
+        0 => Ok(()),
+        _ => Err(CopyError::Fault { copied: len - left }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! Guarded loads, stores and copies.
+//!
+//! Written in assembly for two reasons: the handler must know the registers at
+//! each instruction that may fault, and bytes that another process changes during
+//! the copy are no data race of Rust's, as no Rust code touches them.
+//!
+//! What is here is the same on every architecture; what is not is in [`arch`]:
+//!
+//! - `resume`, by which the handler sends guarded code that faulted on its way;
+//! - `load_two_N` and `store_two_N`, inlined, for two runs of `N` bytes, `Run32` to `Run4`;
+//! - `folio_guarded_copy`, the routine for any length.
+
+#[cfg_attr(any(target_arch = "x86_64", target_arch = "x86"), path = "x86.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
+mod arch;
+
+pub(crate) use arch::resume;
+use arch::{Run4, Run8, Run16, Run32};
+use arch::{load_two_4, load_two_8, load_two_16, load_two_32};
+use arch::{store_two_4, store_two_8, store_two_16, store_two_32};
+
+unsafe extern "C" {
+    /// Copies `len` bytes and returns how many of them, at the end, could not be copied.
+    ///
+    /// Both its loads and its stores may fault: it copies out of mappings and into them.
+    #[link_name = "folio_guarded_copy"]
+    pub(crate) fn copy(to: *mut u8, from: *const u8, len: usize) -> usize;
+}
+
+/// Copies 4 to 64 bytes from a mapping without a call. False if a page is lost, and for other
+/// lengths: then [`copy`] does it, and finds the exact byte.
+///
+/// Two runs, one from the start and one to the end, cover every length from that of one run
+/// to that of both. Where the compiler knows the length, one pair of runs is all that
+/// is left of this.
+///
+/// # Safety
+///
+/// As for [`copy_out`](crate::copy::copy_out), under `FaultPolicy::Handler`.
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "a known length must reach the match, or nothing is gained"
+)]
+pub(crate) unsafe fn load_small(to: *mut u8, from: *const u8, len: usize) -> bool {
+    let (to_end, from_end) = (to.wrapping_add(len), from.wrapping_add(len));
+    // SAFETY, of each arm: with its lengths, a run of its size fits into the source and
+    // into the target, at the start as well as at the end.
+    macro_rules! runs {
+        ($load:ident, $run:ty) => {{
+            // SAFETY: see above.
+            match unsafe { $load(from, from_end) } {
+                // SAFETY: see above.
+                Some(runs) => unsafe { write_two::<$run>(to, to_end, runs) },
+                None => return false,
+            }
+        }};
+    }
+    match len {
+        33..=64 => runs!(load_two_32, Run32),
+        17..=32 => runs!(load_two_16, Run16),
+        8..=16 => runs!(load_two_8, Run8),
+        4..=7 => runs!(load_two_4, Run4),
+        _ => return false,
+    }
+    true
+}
+
+/// Copies 4 to 64 bytes into a mapping without a call; the counterpart of [`load_small`].
+///
+/// # Safety
+///
+/// As for [`copy_in`](crate::copy::copy_in), under `FaultPolicy::Handler`.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "as for load_small")]
+pub(crate) unsafe fn store_small(to: *mut u8, from: *const u8, len: usize) -> bool {
+    let (to_end, from_end) = (to.wrapping_add(len), from.wrapping_add(len));
+    // SAFETY, of each arm: as in load_small.
+    macro_rules! runs {
+        ($store:ident, $run:ty) => {{
+            // SAFETY: see above.
+            let runs = unsafe { read_two::<$run>(from, from_end) };
+            // SAFETY: see above.
+            unsafe { $store(to, to_end, runs) }
+        }};
+    }
+    match len {
+        33..=64 => runs!(store_two_32, Run32),
+        17..=32 => runs!(store_two_16, Run16),
+        8..=16 => runs!(store_two_8, Run8),
+        4..=7 => runs!(store_two_4, Run4),
+        _ => false,
+    }
+}
+
+/// Stores one run from `to` on and one up to `end`, in plain memory.
+///
+/// # Safety
+///
+/// Both runs are valid for writes.
+#[inline]
+unsafe fn write_two<T>(to: *mut u8, end: *mut u8, (first, last): (T, T)) {
+    // SAFETY: the caller vouches for it.
+    unsafe { to.cast::<T>().write_unaligned(first) };
+    let last_run = end.wrapping_sub(size_of::<T>()).cast::<T>();
+    // SAFETY: the caller vouches for it.
+    unsafe { last_run.write_unaligned(last) };
+}
+
+/// Loads one run from `from` on and one up to `end`, from plain memory.
+///
+/// # Safety
+///
+/// Both runs are valid for reads, and any bytes are a value of `T`.
+#[inline]
+unsafe fn read_two<T>(from: *const u8, end: *const u8) -> (T, T) {
+    // SAFETY: the caller vouches for it.
+    let first = unsafe { from.cast::<T>().read_unaligned() };
+    let last_run = end.wrapping_sub(size_of::<T>()).cast::<T>();
+    // SAFETY: the caller vouches for it.
+    let last = unsafe { last_run.read_unaligned() };
+    (first, last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Small = unsafe fn(*mut u8, *const u8, usize) -> bool;
+
+    #[test]
+    fn small_copies_are_exact() {
+        let from: Vec<u8> = (0..100).collect();
+        for (len, small) in (0..80).flat_map(|len| [(len, load_small as Small), (len, store_small)])
+        {
+            let mut to = vec![0xAA; len + 2];
+            let target = to.as_mut_ptr().wrapping_add(1);
+            // SAFETY: `to` has len + 2 bytes and `from` more than len + 3.
+            let copied = unsafe { small(target, from.as_ptr().wrapping_add(3), len) };
+            assert_eq!(copied, (4..=64).contains(&len));
+            let expected = if copied {
+                from[3..3 + len].to_vec()
+            } else {
+                vec![0xAA; len]
+            };
+            assert_eq!(to[1..=len], expected);
+            assert_eq!((to[0], to[len + 1]), (0xAA, 0xAA));
+        }
+    }
+
+    #[test]
+    fn copies_every_length_and_nothing_beside() {
+        let from: Vec<u8> = (0..3000_u32).map(|i| (i % 251) as u8).collect();
+        for len in (0..1200).chain([2048, 2049, 2999]) {
+            for skew in [0, 1] {
+                let mut to = vec![0xAA; len + 2];
+                let target = to.as_mut_ptr().wrapping_add(1);
+                let source = from.as_ptr().wrapping_add(skew);
+                // SAFETY: `to` has len + 2 bytes and `from` at least len + skew.
+                let left = unsafe { copy(target, source, len) };
+                assert_eq!(left, 0);
+                assert_eq!(to[0], 0xAA);
+                assert_eq!(to[len + 1], 0xAA);
+                assert_eq!(to[1..=len], from[skew..skew + len], "{len} bytes");
+            }
+        }
+    }
+}
