@@ -9,7 +9,10 @@
 //! |---|---|
 //! | [`mapping`] | [`Mapping`](mapping::Mapping): bytes of a file in memory, copied out under guard |
 //! | [`fault`] | the SIGBUS handler, and how a fault becomes an error |
+//! | [`advice`] | what the kernel is told about pages |
+//! | [`file`] | what files are made of, and making them longer |
 //! | [`page`] | page size and page arithmetic |
+//! | `memfd` | files in memory, of ordinary or of huge pages (Linux) |
 //! | [`shared`] | counters that a process and its children share |
 //! | [`process`] | `fork`, and children that end with their parent |
 
@@ -18,9 +21,13 @@
     reason = "this crate is where folio meets the kernel; every other crate denies unsafe"
 )]
 
+pub mod advice;
 mod copy;
 pub mod fault;
+pub mod file;
 pub mod mapping;
+#[cfg(target_os = "linux")]
+pub mod memfd;
 pub mod page;
 pub mod process;
 pub mod shared;
