@@ -30,6 +30,20 @@ pub enum Advice {
     NoHugePage,
 }
 
+/// The pages that memory is made of. Larger ones mean fewer entries in page tables and
+/// fewer misses of the processor's translation buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HugePages {
+    /// The system's page size.
+    #[default]
+    None,
+    /// Huge pages where the kernel finds some free (`MADV_HUGEPAGE`), ordinary
+    /// ones where not.
+    Transparent,
+    /// Huge pages from the pool set aside by the administrator (`MFD_HUGETLB`).
+    Pool,
+}
+
 impl Advice {
     /// The kernel's word for it; `None` where it has none.
     #[cfg(target_os = "linux")]

@@ -10,7 +10,7 @@
 //! | [`mapping`] | [`Mapping`](mapping::Mapping): bytes of a file in memory, copied out under guard |
 //! | [`fault`] | the SIGBUS handler, and how a fault becomes an error |
 //! | [`advice`] | what the kernel is told about pages |
-//! | [`file`] | what files are made of, and making them longer |
+//! | [`file`](mod@file) | what files are made of, and making them longer |
 //! | [`page`] | page size and page arithmetic |
 //! | `memfd` | files in memory, of ordinary or of huge pages (Linux) |
 //! | [`shared`] | counters that a process and its children share |

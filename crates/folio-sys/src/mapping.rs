@@ -132,6 +132,27 @@ impl Mapping {
         unsafe { span::read_exact(self.start, self.len(), self.policy, offset, buf) }
     }
 
+    /// Copies bytes from `offset` on into `buf`, as many as both have, and says how many.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Span::read_at`].
+    #[inline]
+    pub fn read_at(&self, offset: usize, buf: &mut [u8]) -> Result<usize, ReadError> {
+        let count = self.len().saturating_sub(offset).min(buf.len());
+        match buf.get_mut(..count) {
+            None | Some([]) => Ok(0),
+            // It never shrinks, so there are still as many.
+            Some(buf) => self.read_exact_at(offset, buf).map(|()| count),
+        }
+    }
+
+    /// The size of its pages in bytes.
+    #[must_use]
+    pub fn page_bytes(&self) -> usize {
+        self.pages.page_bytes
+    }
+
     /// Brings all pages into memory and into this process's page table, and waits for it,
     /// so that the first reads take no page faults.
     ///

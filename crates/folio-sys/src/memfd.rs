@@ -6,24 +6,10 @@ use std::os::fd::OwnedFd;
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 
-use crate::advice::Advice;
+use crate::advice::{Advice, HugePages};
 use crate::fault::FaultPolicy;
 use crate::file;
 use crate::mapping::{Extent, MappingMut};
-
-/// The pages that memory is made of. Larger ones mean fewer entries in page tables and
-/// fewer misses of the processor's translation buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum HugePages {
-    /// The system's page size.
-    #[default]
-    None,
-    /// Huge pages where the kernel finds some free (`MADV_HUGEPAGE`), ordinary
-    /// ones where not.
-    Transparent,
-    /// Huge pages from the pool set aside by the administrator (`MFD_HUGETLB`).
-    Pool,
-}
 
 /// A new file in memory of no bytes, which can be sealed, and not executed.
 ///

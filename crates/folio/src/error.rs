@@ -54,6 +54,20 @@ pub enum Error {
         offset: u64,
     },
 
+    /// A map cannot grow this far in place.
+    #[error(
+        "{}: cannot grow to {len} bytes in place: there is room for {capacity} (reserve more when mapping)",
+        path.display()
+    )]
+    NoRoom {
+        /// The source.
+        path: PathBuf,
+        /// How many bytes were to be had.
+        len: u64,
+        /// For how many bytes there is address space.
+        capacity: u64,
+    },
+
     /// This kind of source cannot do this.
     #[error("{}: {reason}", path.display())]
     Unsupported {
@@ -87,6 +101,7 @@ impl From<Error> for io::Error {
             Error::Io { source, .. } => source.kind(),
             Error::OutOfRange { .. } => io::ErrorKind::UnexpectedEof,
             Error::Fault { .. } => io::ErrorKind::Other,
+            Error::NoRoom { .. } => io::ErrorKind::OutOfMemory,
             Error::Unsupported { .. } => io::ErrorKind::Unsupported,
         };
         Self::new(kind, error)

@@ -32,6 +32,8 @@
 
 mod error;
 mod map;
+mod map_mut;
+mod map_options;
 mod positioned;
 mod range;
 mod read_at;
@@ -41,8 +43,11 @@ mod source;
 mod view;
 
 pub use error::{Error, Result};
+pub use folio_sys::advice::Advice;
 pub use folio_sys::fault::FaultPolicy;
-pub use map::{Map, MapOptions};
+pub use map::Map;
+pub use map_mut::{MapMut, Protection};
+pub use map_options::{HugePages, MapOptions};
 pub use read_at::ReadAt;
 pub use reader::Reader;
 pub use source::{Kind, Source};

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use crate::map::{Map, MapOptions};
+use crate::map::Map;
+use crate::map_options::MapOptions;
 use crate::positioned::Positioned;
 use crate::range::ByteRange;
 use crate::reader::Reader;

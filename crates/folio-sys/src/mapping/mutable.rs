@@ -186,20 +186,20 @@ impl MappingMut {
         self.mapping.sync(offset, len, MsyncFlags::ASYNC)
     }
 
-    /// Grows to `len` bytes in place: whoever reads or writes goes on meanwhile. The file is
-    /// left as it is; the bytes past its end are lost ones until it grows too.
+    /// Grows to at least `len` bytes in place: whoever reads or writes goes on meanwhile. The
+    /// file is left as it is; the bytes past its end are lost ones until it grows too.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for fewer bytes than there are, `OutOfMemory` for more than
+    /// `OutOfMemory` for more bytes than
     /// [`capacity`](Self::capacity); otherwise the system's.
     pub fn grow(&self, len: usize) -> io::Result<()> {
         // The lock guards no data, so a panic elsewhere leaves none broken.
         let _alone = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         let (area, pages) = (&self.mapping.area, self.mapping.pages);
         let old_len = self.mapping.len();
-        if len < old_len {
-            return Err(io::ErrorKind::InvalidInput.into());
+        if len <= old_len {
+            return Ok(());
         }
         if len > self.capacity() {
             return Err(io::ErrorKind::OutOfMemory.into());
