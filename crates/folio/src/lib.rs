@@ -31,6 +31,8 @@
 //! for now, they are system calls ([`FaultPolicy::Syscall`]).
 
 mod error;
+mod freeze;
+mod frozen;
 mod map;
 mod map_mut;
 mod map_options;
@@ -45,6 +47,10 @@ mod view;
 pub use error::{Error, Result};
 pub use folio_sys::advice::Advice;
 pub use folio_sys::fault::FaultPolicy;
+pub use folio_sys::frozen::Missing;
+#[cfg(target_os = "linux")]
+pub use freeze::FrozenOptions;
+pub use frozen::Frozen;
 pub use map::Map;
 pub use map_mut::{MapMut, Protection};
 pub use map_options::{HugePages, MapOptions};

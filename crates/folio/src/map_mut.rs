@@ -282,6 +282,13 @@ impl MapMut {
         self.map.file_id()
     }
 
+    /// Unmaps, but for what views hold, and keeps the file.
+    pub(crate) fn into_file(self) -> Option<std::os::fd::OwnedFd> {
+        // The other share of the mapping, which must be gone before the file is sealed.
+        drop(self.map);
+        self.mapping.into_file()
+    }
+
     /// Does to the bytes from `old_len` on what was asked for when the map was made.
     fn settle(&self, old_len: usize, len: usize) -> std::io::Result<()> {
         let (mapping, new) = (self.mapping.mapping(), len - old_len);

@@ -135,6 +135,13 @@ impl MappingMut {
         self.file.as_ref().map(AsFd::as_fd)
     }
 
+    /// Gives up the mapping, but for what spans still hold of it, and keeps the file;
+    /// `None` for memory of no file.
+    #[must_use]
+    pub fn into_file(self) -> Option<OwnedFd> {
+        self.file
+    }
+
     /// How many bytes it can grow to: see [`grow`](Self::grow).
     #[must_use]
     pub fn capacity(&self) -> usize {
