@@ -99,10 +99,6 @@ pub(crate) unsafe fn copy_out(
 /// [`FaultPolicy::prepare`].
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "as for copy_out")]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "mappings that can be written to are to come")
-)]
 pub(crate) unsafe fn copy_in(
     to: *mut u8,
     from: *const u8,

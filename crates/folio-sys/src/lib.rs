@@ -9,7 +9,12 @@
 //! |---|---|
 //! | [`mapping`] | [`Mapping`](mapping::Mapping): bytes of a file in memory, copied out under guard |
 //! | [`fault`] | the SIGBUS handler, and how a fault becomes an error |
+//! | [`advice`] | what the kernel is told about pages |
+//! | [`file`](mod@file) | what files are made of, and making them longer |
+//! | [`frozen`] | bytes proven immutable, as slices |
 //! | [`page`] | page size and page arithmetic |
+//! | `memfd` | files in memory, of ordinary or of huge pages (Linux) |
+//! | `pass` | descriptors sent to other processes (Linux) |
 //! | [`shared`] | counters that a process and its children share |
 //! | [`process`] | `fork`, and children that end with their parent |
 
@@ -18,9 +23,16 @@
     reason = "this crate is where folio meets the kernel; every other crate denies unsafe"
 )]
 
+pub mod advice;
 mod copy;
 pub mod fault;
+pub mod file;
+pub mod frozen;
 pub mod mapping;
+#[cfg(target_os = "linux")]
+pub mod memfd;
 pub mod page;
+#[cfg(target_os = "linux")]
+pub mod pass;
 pub mod process;
 pub mod shared;

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use folio_sys::frozen::Missing;
+
 /// The result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -54,13 +56,37 @@ pub enum Error {
         offset: u64,
     },
 
-    /// A stream goes on past the limit for spooling it.
-    #[error("{}: more than {limit} bytes, the limit for spooling", path.display())]
+    /// Bytes that are not proven immutable, so that they are no
+    /// [`Frozen`](crate::Frozen) ones.
+    #[error("{}: its bytes may change: {missing}", path.display())]
+    NotFrozen {
+        /// The source.
+        path: PathBuf,
+        /// What the proof lacks.
+        missing: Missing,
+    },
+
+    /// There is more than the limit that was set.
+    #[error("{}: more than {limit} bytes, which is the limit", path.display())]
     TooLarge {
         /// The source.
         path: PathBuf,
         /// The limit, in bytes.
         limit: u64,
+    },
+
+    /// A map cannot grow this far in place.
+    #[error(
+        "{}: cannot grow to {len} bytes in place: there is room for {capacity} (reserve more when mapping)",
+        path.display()
+    )]
+    NoRoom {
+        /// The source.
+        path: PathBuf,
+        /// How many bytes were to be had.
+        len: u64,
+        /// For how many bytes there is address space.
+        capacity: u64,
     },
 
     /// This kind of source cannot do this.
@@ -95,7 +121,10 @@ impl From<Error> for io::Error {
         let kind = match &error {
             Error::Io { source, .. } => source.kind(),
             Error::OutOfRange { .. } => io::ErrorKind::UnexpectedEof,
-            Error::Fault { .. } | Error::TooLarge { .. } => io::ErrorKind::Other,
+            Error::Fault { .. } => io::ErrorKind::Other,
+            Error::NotFrozen { .. } => io::ErrorKind::PermissionDenied,
+            Error::TooLarge { .. } => io::ErrorKind::FileTooLarge,
+            Error::NoRoom { .. } => io::ErrorKind::OutOfMemory,
             Error::Unsupported { .. } => io::ErrorKind::Unsupported,
         };
         Self::new(kind, error)

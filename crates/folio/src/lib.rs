@@ -31,7 +31,11 @@
 //! for now, they are system calls ([`FaultPolicy::Syscall`]).
 
 mod error;
+mod freeze;
+mod frozen;
 mod map;
+mod map_mut;
+mod map_options;
 mod positioned;
 mod range;
 mod read_at;
@@ -43,8 +47,15 @@ mod spool;
 mod view;
 
 pub use error::{Error, Result};
+pub use folio_sys::advice::Advice;
 pub use folio_sys::fault::FaultPolicy;
-pub use map::{Map, MapOptions};
+pub use folio_sys::frozen::Missing;
+#[cfg(target_os = "linux")]
+pub use freeze::FrozenOptions;
+pub use frozen::Frozen;
+pub use map::Map;
+pub use map_mut::{MapMut, Protection};
+pub use map_options::{HugePages, MapOptions};
 pub use read_at::ReadAt;
 pub use reader::Reader;
 pub use source::{Kind, Reason, Source, SourceOptions};

@@ -1,15 +1,18 @@
 //! A range of a file, mapped whole.
 
-use std::fs::File;
+use std::io;
+use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use folio_sys::fault::FaultPolicy;
+use folio_sys::advice::Advice;
 use folio_sys::mapping::{CopyError, Mapping, ReadError, Span};
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::map_options::{HugePages, MapOptions};
 use crate::range::ByteRange;
 use crate::residency::FileId;
+use crate::view::View;
 use crate::{Error, ReadAt, Result};
 
 /// A read-only mapping of a file, or of any byte range of it.
@@ -35,14 +38,7 @@ pub struct Map {
     /// Where in the file the mapping begins.
     offset: u64,
     path: PathBuf,
-}
-
-/// What to map, and how. Made by [`Map::options`].
-#[derive(Debug, Clone, Default)]
-pub struct MapOptions {
-    offset: u64,
-    len: Option<u64>,
-    fault_policy: FaultPolicy,
+    huge_pages: HugePages,
 }
 
 impl Map {
@@ -59,6 +55,29 @@ impl Map {
     /// As for [`MapOptions::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::options().open(path)
+    }
+
+    pub(crate) fn new(
+        mapping: Arc<Mapping>,
+        offset: u64,
+        path: PathBuf,
+        huge_pages: HugePages,
+    ) -> Self {
+        Self {
+            span: Span::of(mapping),
+            offset,
+            path,
+            huge_pages,
+        }
+    }
+
+    /// A view of a range, which keeps the map alive.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] when the map does not have all of these bytes.
+    pub fn view(self: &Arc<Self>, offset_bytes: u64, len: u64) -> Result<View> {
+        View::of_map(self, offset_bytes, len).ok_or_else(|| self.out_of_range(offset_bytes, len))
     }
 
     /// Copies out one plain-data value, in the machine's byte order.
@@ -92,6 +111,61 @@ impl Map {
             .map_err(|error| Error::io("populate the mapping", &self.path, error))
     }
 
+    /// Tells the kernel how a range will be used: a hint, by which no byte changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] when the map does not have all of the range; [`Error::Io`]
+    /// when the system refuses, or does not know the advice.
+    ///
+    /// ```
+    /// use folio::{Advice, Map};
+    ///
+    /// let file = tempfile::NamedTempFile::new()?;
+    /// std::fs::write(&file, vec![7; 100_000])?;
+    /// let map = Map::open(&file)?;
+    /// map.advise(..50_000, Advice::Sequential)?;
+    /// map.advise(50_000.., Advice::Random)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn advise(&self, range: impl RangeBounds<u64>, advice: Advice) -> Result<()> {
+        self.in_range("advise the kernel about", &range, |offset, len| {
+            self.span.mapping().advise(offset, len, advice)
+        })
+    }
+
+    /// Reads a range in and keeps it in memory until it is unlocked, or the map dropped.
+    ///
+    /// Whole pages are locked, once: locks do not add up.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] when the map does not have all of the range; [`Error::Io`]
+    /// above the limit of locked memory (`ulimit -l`), or when a page is lost.
+    pub fn lock(&self, range: impl RangeBounds<u64>) -> Result<()> {
+        self.in_range("lock the mapping", &range, |offset, len| {
+            self.span.mapping().lock(offset, len)
+        })
+    }
+
+    /// Lets a range leave memory again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] when the map does not have all of the range.
+    pub fn unlock(&self, range: impl RangeBounds<u64>) -> Result<()> {
+        self.in_range("unlock the mapping", &range, |offset, len| {
+            self.span.mapping().unlock(offset, len)
+        })
+    }
+
+    /// Which pages the map is made of, or, with [`HugePages::Transparent`], was promised
+    /// where the kernel finds some.
+    #[must_use]
+    pub fn huge_pages(&self) -> HugePages {
+        self.huge_pages
+    }
+
     /// Which file this is a mapping of, in the kernel's own terms, to look its
     /// mappings up in other processes; `None` where the system does not tell.
     #[must_use]
@@ -104,10 +178,33 @@ impl Map {
         &self.span
     }
 
+    /// Where in the file the mapping begins.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Does something with a range of the mapping, as long as it is now.
+    pub(crate) fn in_range(
+        &self,
+        action: &'static str,
+        range: &impl RangeBounds<u64>,
+        run: impl FnOnce(usize, usize) -> io::Result<()>,
+    ) -> Result<()> {
+        let size = self.span.mapping().len() as u64;
+        let (offset, len) = ByteRange::of_bounds(size, range)
+            .map_err(|(offset, len)| Error::OutOfRange {
+                path: self.path.clone(),
+                offset,
+                len,
+                size,
+            })?
+            .in_memory();
+        run(offset, len).map_err(|error| Error::io(action, &self.path, error))
+    }
+
     /// The error for a read of `len` bytes at `offset` of `span`, which is part of this map.
     #[cold]
     pub(crate) fn failed(&self, span: &Span, offset: u64, len: usize, error: ReadError) -> Error {
-        let span_offset = span.as_ptr().addr().wrapping_sub(self.span.as_ptr().addr());
         match error {
             ReadError::OutOfRange => Error::OutOfRange {
                 path: self.path.clone(),
@@ -115,13 +212,22 @@ impl Map {
                 len: len as u64,
                 size: span.len() as u64,
             },
-            ReadError::Copy(CopyError::Fault { copied }) => Error::Fault {
-                path: self.path.clone(),
-                offset: self.offset + span_offset as u64 + offset + copied as u64,
-            },
-            ReadError::Copy(CopyError::System(error)) => {
-                Error::io("copy mapped bytes", &self.path, error)
+            ReadError::Copy(error) => {
+                let before = span.as_ptr().addr().wrapping_sub(self.span.as_ptr().addr());
+                self.copy_failed(before as u64 + offset, error)
             }
+        }
+    }
+
+    /// The error for bytes that could not be copied, from `offset` of this map on.
+    #[cold]
+    pub(crate) fn copy_failed(&self, offset: u64, error: CopyError) -> Error {
+        match error {
+            CopyError::Fault { copied } => Error::Fault {
+                path: self.path.clone(),
+                offset: self.offset + offset + copied as u64,
+            },
+            CopyError::System(error) => Error::io("copy mapped bytes", &self.path, error),
         }
     }
 }
@@ -160,84 +266,4 @@ impl ReadAt for Map {
 #[inline]
 pub(crate) fn address_offset(offset_bytes: u64) -> usize {
     usize::try_from(offset_bytes).unwrap_or(usize::MAX)
-}
-
-impl MapOptions {
-    /// Begins the map at this byte of the file. Any offset will do, although
-    /// mappings start on a page. Default: 0.
-    #[must_use]
-    pub fn offset(mut self, offset_bytes: u64) -> Self {
-        self.offset = offset_bytes;
-        self
-    }
-
-    /// Maps this many bytes. Default: from the offset to the end of the file.
-    #[must_use]
-    pub fn len(mut self, len_bytes: u64) -> Self {
-        self.len = Some(len_bytes);
-        self
-    }
-
-    /// How reads find lost pages out. Default: [`FaultPolicy::Handler`].
-    #[must_use]
-    pub fn fault_policy(mut self, policy: FaultPolicy) -> Self {
-        self.fault_policy = policy;
-        self
-    }
-
-    /// Opens the file at `path` and maps it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] when the file cannot be opened or refuses to be mapped;
-    /// [`Error::OutOfRange`] when the range is not all in the file.
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<Map> {
-        let path = path.as_ref();
-        let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
-        self.map(&file, path)
-    }
-
-    /// Maps an open file; `path` is its name in messages.
-    ///
-    /// # Errors
-    ///
-    /// As for [`open`](Self::open).
-    pub fn map(&self, file: &File, path: impl Into<PathBuf>) -> Result<Map> {
-        let path = path.into();
-        let size = file
-            .metadata()
-            .map_err(|error| Error::io("stat", &path, error))?
-            .len();
-        self.map_sized(file, path, size)
-    }
-
-    /// Maps an open file of `size` bytes, which for a block device `stat` does not tell.
-    pub(crate) fn map_sized(
-        &self,
-        file: &File,
-        path: impl Into<PathBuf>,
-        size: u64,
-    ) -> Result<Map> {
-        let path = path.into();
-        let len = self.len.unwrap_or(size.saturating_sub(self.offset));
-        if ByteRange::within(size, self.offset, len).is_none() {
-            return Err(Error::OutOfRange {
-                path,
-                offset: self.offset,
-                len,
-                size,
-            });
-        }
-        let mapped = usize::try_from(len)
-            .map_err(|_| std::io::ErrorKind::OutOfMemory.into())
-            .and_then(|len| Mapping::of_file(file, self.offset, len, self.fault_policy));
-        match mapped {
-            Ok(mapping) => Ok(Map {
-                span: Span::of(Arc::new(mapping)),
-                offset: self.offset,
-                path,
-            }),
-            Err(error) => Err(Error::io("map", &path, error)),
-        }
-    }
 }

@@ -1,8 +1,8 @@
 //! Files that are read at an offset, without a mapping.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::fs::{File, Metadata};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
@@ -48,4 +48,17 @@ impl Positioned {
         }
         Ok(done)
     }
+}
+
+/// The size that the system states. A block device states it only to those who seek.
+pub(crate) fn size_of_file(mut device: &File, metadata: &Metadata) -> u64 {
+    if !metadata.file_type().is_block_device() {
+        return metadata.len();
+    }
+    let sought = device.stream_position().and_then(|before| {
+        let size = device.seek(SeekFrom::End(0))?;
+        device.seek(SeekFrom::Start(before))?;
+        Ok(size)
+    });
+    sought.unwrap_or(0)
 }

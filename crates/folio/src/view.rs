@@ -1,5 +1,7 @@
 //! The window onto bytes that others may change.
 
+mod mapped;
+
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;

@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::fs::{File, Metadata};
-use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::FileTypeExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,8 +10,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::{Access, Kind, Source};
-use crate::map::MapOptions;
-use crate::positioned::Positioned;
+use crate::map_options::MapOptions;
+use crate::positioned::{Positioned, size_of_file};
 use crate::{Error, FaultPolicy, Result};
 
 /// How a source is opened. Made by [`Source::options`].
@@ -120,7 +119,7 @@ impl SourceOptions {
     fn try_all(&self, file: &Arc<Positioned>, metadata: &Metadata) -> Result<(Access, Reason)> {
         let mut len = None;
         let mut reason = Reason::SizeUntrue;
-        let size = size_of_file(file, metadata);
+        let size = size_of_file(file.file(), metadata);
         // A file that says it is empty may be one of /proc, which is not.
         if size > 0 {
             match self.map(file, size) {
@@ -149,7 +148,7 @@ impl SourceOptions {
     }
 
     fn insist(&self, kind: Kind, file: &Arc<Positioned>, metadata: &Metadata) -> Result<Access> {
-        let size = size_of_file(file, metadata);
+        let size = size_of_file(file.file(), metadata);
         match kind {
             Kind::Mapped => self.map(file, size),
             Kind::Stream => Ok(Access::Stream),
@@ -166,7 +165,7 @@ impl SourceOptions {
         MapOptions::default()
             .len(size)
             .fault_policy(self.fault_policy)
-            .map_sized(file.file(), file.path(), size)
+            .map(file.file(), file.path())
             .map(|map| Access::Mapped(Arc::new(map)))
     }
 }
@@ -196,20 +195,6 @@ fn raw_os_error(error: &io::Error) -> i32 {
         cause = error.source();
     }
     0
-}
-
-/// The size that the system states. A block device states it only to those who seek.
-fn size_of_file(file: &Positioned, metadata: &Metadata) -> u64 {
-    if !metadata.file_type().is_block_device() {
-        return metadata.len();
-    }
-    let mut device = file.file();
-    let sought = device.stream_position().and_then(|before| {
-        let size = device.seek(SeekFrom::End(0))?;
-        device.seek(SeekFrom::Start(before))?;
-        Ok(size)
-    });
-    sought.unwrap_or(0)
 }
 
 /// Refuses folders and descriptors that cannot be read.

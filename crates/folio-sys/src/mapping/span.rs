@@ -1,0 +1,163 @@
+//! Ranges of mappings, which keep them mapped.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::Mapping;
+use crate::copy::{CopyError, copy_out};
+use crate::fault::FaultPolicy;
+
+/// A range of a [`Mapping`], which it keeps mapped, and from which bytes are copied.
+///
+/// ```
+/// use std::io::Write;
+/// use std::sync::Arc;
+/// use folio_sys::{fault::FaultPolicy, mapping::{Mapping, Span}};
+///
+/// let mut file = tempfile::tempfile()?;
+/// file.write_all(b"hello, world")?;
+/// let mapping = Mapping::of_file(&file, 7, 5, FaultPolicy::Handler)?;
+/// let span = Span::of(Arc::new(mapping));
+/// let mut word = [0; 5];
+/// span.read_exact_at(0, &mut word).unwrap();
+/// assert_eq!(&word, b"world");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// The first byte. With the length and the policy it stands here, not behind the
+    /// pointer to the mapping, so that a read takes no detour.
+    start: NonNull<u8>,
+    len: usize,
+    policy: FaultPolicy,
+    mapping: Arc<Mapping>,
+}
+
+// SAFETY: the pointer is into the mapping, which the span owns a share of, and which belongs to no thread.
+unsafe impl Send for Span {}
+// SAFETY: a shared Span only copies bytes out, by routines that tolerate that
+// anyone changes the bytes meanwhile.
+unsafe impl Sync for Span {}
+
+/// Why bytes of a [`Span`] could not be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The span does not have all of these bytes.
+    OutOfRange,
+    /// They could not be copied.
+    Copy(CopyError),
+}
+
+impl Span {
+    /// All of a mapping, as long as it is now.
+    #[must_use]
+    pub fn of(mapping: Arc<Mapping>) -> Self {
+        Self {
+            start: mapping.start,
+            len: mapping.len(),
+            policy: mapping.policy,
+            mapping,
+        }
+    }
+
+    /// The mapping that the span is a range of.
+    #[must_use]
+    pub fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    /// The address of the first byte, to look the mapping up in `/proc/self/maps` and its
+    /// like. Dangling when empty.
+    #[must_use]
+    pub fn as_ptr(&self) -> *const u8 {
+        self.start.as_ptr()
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// A range of this span, `offset` counted from its start; `None` if the span does
+    /// not have all of it.
+    #[must_use]
+    pub fn part(&self, offset: usize, len: usize) -> Option<Self> {
+        if len > self.len.checked_sub(offset)? {
+            return None;
+        }
+        // In bounds of the mapping, or one past its end; so it is not null.
+        let start = NonNull::new(self.start.as_ptr().wrapping_add(offset))?;
+        Some(Self {
+            start,
+            len,
+            policy: self.policy,
+            mapping: Arc::clone(&self.mapping),
+        })
+    }
+
+    /// Fills `buf` with the bytes from `offset` on.
+    ///
+    /// When others write to the same bytes meanwhile, each byte is one that was there
+    /// at some moment, and no more is promised.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::OutOfRange`] when the span ends before, and then `buf` is as it was;
+    /// [`CopyError::Fault`] when a page is lost, and then `buf` holds the bytes before it.
+    #[inline]
+    pub fn read_exact_at(&self, offset: usize, buf: &mut [u8]) -> Result<(), ReadError> {
+        // SAFETY: the span's bytes are mapped while it holds its share of the mapping. The
+        // policy came from `prepare`.
+        unsafe { read_exact(self.start, self.len, self.policy, offset, buf) }
+    }
+
+    /// Copies bytes from `offset` on into `buf`, as many as both have, and says how many.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read_exact_at`](Self::read_exact_at), but never out of range.
+    #[inline]
+    pub fn read_at(&self, offset: usize, buf: &mut [u8]) -> Result<usize, ReadError> {
+        let count = self.len.saturating_sub(offset).min(buf.len());
+        match buf.get_mut(..count) {
+            None | Some([]) => Ok(0),
+            Some(buf) => self.read_exact_at(offset, buf).map(|()| count),
+        }
+    }
+}
+
+/// Fills `buf` with the bytes from `offset` on, of `len` that begin at `start`.
+///
+/// # Safety
+///
+/// The `len` bytes lie in a mapping that stays mapped for the duration. `policy` came
+/// from [`FaultPolicy::prepare`].
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "a length that the caller knows makes this a few loads and stores"
+)]
+pub(super) unsafe fn read_exact(
+    start: NonNull<u8>,
+    len: usize,
+    policy: FaultPolicy,
+    offset: usize,
+    buf: &mut [u8],
+) -> Result<(), ReadError> {
+    if offset > len || buf.len() > len - offset {
+        return Err(ReadError::OutOfRange);
+    }
+    let from = start.as_ptr().wrapping_add(offset);
+    // SAFETY: `buf` is ours alone, and overlaps no mapping made here, since no
+    // mutable reference into one is ever given out. The source is buf.len() bytes from `offset`
+    // on, which were just seen to be within the mapping; the rest is the caller's word.
+    unsafe { copy_out(buf.as_mut_ptr(), from, buf.len(), policy) }.map_err(ReadError::Copy)
+}

@@ -1,0 +1,19 @@
+//! Views of what is mapped.
+
+use std::sync::Arc;
+
+use folio_sys::mapping::Span;
+
+use super::{Bytes, View};
+use crate::map::Map;
+
+impl View {
+    /// A view of a span, which is part of the mapping that `map` is of. It may reach past
+    /// the end that the map was made with: a mapping grows.
+    pub(crate) fn of_span(span: Span, map: &Arc<Map>) -> Self {
+        let map = Arc::clone(map);
+        Self {
+            bytes: Bytes::Mapped { span, map },
+        }
+    }
+}
