@@ -9,7 +9,9 @@
 //! |---|---|
 //! | [`mapping`] | [`Mapping`](mapping::Mapping): bytes of a file in memory, copied out under guard |
 //! | [`fault`] | the SIGBUS handler, and how a fault becomes an error |
+//! | [`hazard`] | reading what is current without a lock |
 //! | [`page`] | page size and page arithmetic |
+//! | [`reservation`] | address space set aside |
 //! | [`shared`] | counters that a process and its children share |
 //! | [`process`] | `fork`, and children that end with their parent |
 
@@ -20,7 +22,9 @@
 
 mod copy;
 pub mod fault;
+pub mod hazard;
 pub mod mapping;
 pub mod page;
 pub mod process;
+pub mod reservation;
 pub mod shared;
