@@ -4,6 +4,7 @@
 //! With a fence on both sides. `membarrier(2)` stands in for such a pair, and there is no
 //! model of the kernel to try it in.
 #![cfg(target_pointer_width = "64")]
+#![expect(clippy::indexing_slicing, reason = "a test ends at the first surprise")]
 #![expect(
     dead_code,
     reason = "the kernel's half of the barrier is not tried here"

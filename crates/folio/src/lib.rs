@@ -39,6 +39,7 @@ mod reader;
 pub mod residency;
 mod source;
 mod view;
+mod windows;
 
 pub use error::{Error, Result};
 pub use folio_sys::fault::FaultPolicy;
@@ -47,3 +48,4 @@ pub use read_at::ReadAt;
 pub use reader::Reader;
 pub use source::{Kind, Source};
 pub use view::View;
+pub use windows::{WindowStats, Windows, WindowsOptions};
