@@ -143,6 +143,14 @@ pub fn largest_hole() -> usize {
     fits * page
 }
 
+/// How many bytes of address space the process uses, as `RLIMIT_AS` counts it. `None` where nobody says.
+#[must_use]
+pub fn address_space_in_use() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').next()?.parse().ok()?;
+    pages.checked_mul(page::size() as u64)
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         // SAFETY: what `new` mapped, or the part of it that `split` left to this value, which nobody can

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use folio_sys::fault::FaultPolicy;
+use folio_sys::reservation::address_space_in_use;
 
 use super::Windows;
 use super::cache::{Cache, Limits};
@@ -141,17 +142,7 @@ fn default_budget() -> u64 {
     };
     let limit = rustix::process::getrlimit(rustix::process::Resource::As).current;
     limit.map_or(by_width, |limit| {
-        by_width.min(limit.saturating_sub(address_space_in_use()) / SHARE)
-    })
-}
-
-/// How much the process has mapped of whatever there is, as `RLIMIT_AS` counts it. 0 where nobody says.
-fn address_space_in_use() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
-    pages.map_or(0, |pages| {
-        pages.saturating_mul(folio_sys::page::size() as u64)
+        by_width.min(limit.saturating_sub(address_space_in_use().unwrap_or(0)) / SHARE)
     })
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 use folio::{Error, Map, ReadAt, Windows};
-use folio_sys::reservation::{Fragmented, largest_hole};
+use folio_sys::reservation::{Fragmented, address_space_in_use, largest_hole};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::NamedTempFile;
 
@@ -116,10 +116,8 @@ fn little_address_space_by_limit() {
         return in_a_process_of_its_own("fragmented::little_address_space_by_limit");
     }
     let (file, offsets) = marked_file();
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let in_use: u64 = statm.split(' ').next().unwrap().parse().unwrap();
     let limit = Rlimit {
-        current: Some(in_use * super::page() + (256 << 20)),
+        current: Some(address_space_in_use().unwrap() + (256 << 20)),
         maximum: getrlimit(Resource::As).maximum,
     };
     setrlimit(Resource::As, limit).unwrap();
