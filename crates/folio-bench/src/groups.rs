@@ -7,12 +7,20 @@ mod random;
 mod sample;
 mod serve;
 mod table;
+mod windows;
 
 use crate::row::Bench;
 
 /// Every bench there is, group by group.
 pub(crate) fn all() -> Vec<Bench> {
-    vec![files::read_at_64(), table::get(), serve::get_hit()]
+    vec![
+        files::read_at_64(),
+        windows::hot(),
+        windows::sequential(),
+        windows::thrash(),
+        table::get(),
+        serve::get_hit(),
+    ]
 }
 
 #[cfg(test)]
