@@ -7,6 +7,7 @@ mod random;
 mod sample;
 mod serve;
 mod table;
+mod windows;
 
 use crate::row::Bench;
 
@@ -17,6 +18,9 @@ pub(crate) fn all() -> Vec<Bench> {
         files::get_u64(),
         files::scan(),
         files::open(),
+        windows::hot(),
+        windows::sequential(),
+        windows::thrash(),
         table::get(),
         serve::get_hit(),
     ]

@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod cat;
 pub(crate) mod completions;
 pub(crate) mod get;
+pub(crate) mod lab;
 pub(crate) mod man;
 pub(crate) mod serve;
 pub(crate) mod stat;

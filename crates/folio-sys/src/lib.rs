@@ -15,6 +15,9 @@
 //! | [`page`] | page size and page arithmetic |
 //! | `memfd` | files in memory, of ordinary or of huge pages (Linux) |
 //! | `pass` | descriptors sent to other processes (Linux) |
+//! | [`hazard`] | reading what is current without a lock |
+//! | [`page`] | page size and page arithmetic |
+//! | [`reservation`] | address space set aside |
 //! | [`shared`] | counters that a process and its children share |
 //! | [`process`] | `fork`, and children that end with their parent |
 
@@ -28,6 +31,7 @@ mod copy;
 pub mod fault;
 pub mod file;
 pub mod frozen;
+pub mod hazard;
 pub mod mapping;
 #[cfg(target_os = "linux")]
 pub mod memfd;
@@ -35,4 +39,5 @@ pub mod page;
 #[cfg(target_os = "linux")]
 pub mod pass;
 pub mod process;
+pub mod reservation;
 pub mod shared;

@@ -45,6 +45,7 @@ mod search;
 mod source;
 mod spool;
 mod view;
+mod windows;
 
 pub use error::{Error, Result};
 pub use folio_sys::advice::Advice;
@@ -61,3 +62,4 @@ pub use reader::Reader;
 pub use source::{Kind, Reason, Source, SourceOptions};
 pub use spool::SpoolOptions;
 pub use view::View;
+pub use windows::{WindowStats, Windows, WindowsOptions};
