@@ -19,7 +19,7 @@ use crate::range::ByteRange;
 use crate::reader::Reader;
 use crate::spool::SpoolOptions;
 use crate::view::View;
-use crate::{Error, ReadAt, Result};
+use crate::{Error, ReadAt, Result, Windows};
 
 /// A file, pipe, tty, socket or `/proc` entry, opened for reading whatever it is.
 ///
@@ -65,6 +65,8 @@ pub struct Source {
 pub enum Kind {
     /// One mapping of the whole file.
     Mapped,
+    /// A bounded set of mappings: the file is larger than the address space has room for.
+    Windowed,
     /// Random access by `pread(2)`: the file cannot be mapped, or not whole.
     Positioned,
     /// No random access: a pipe, tty or socket, read once from front to back.
@@ -74,6 +76,7 @@ pub enum Kind {
 #[derive(Clone)]
 enum Access {
     Mapped(Arc<Map>),
+    Windowed(Arc<Windows>),
     Positioned {
         /// Unknown where the system's word for it proved wrong.
         len: Option<u64>,
@@ -135,8 +138,18 @@ impl Source {
     pub fn kind(&self) -> Kind {
         match self.access {
             Access::Mapped(_) => Kind::Mapped,
+            Access::Windowed(_) => Kind::Windowed,
             Access::Positioned { .. } => Kind::Positioned,
             Access::Stream => Kind::Stream,
+        }
+    }
+
+    /// The windows through which it is seen, if it is [`Kind::Windowed`].
+    #[must_use]
+    pub fn windows(&self) -> Option<&Windows> {
+        match &self.access {
+            Access::Windowed(windows) => Some(windows),
+            _ => None,
         }
     }
 
@@ -152,6 +165,7 @@ impl Source {
     pub fn len(&self) -> Option<u64> {
         match &self.access {
             Access::Mapped(map) => Some(map.len()),
+            Access::Windowed(windows) => Some(windows.len()),
             Access::Positioned { len } => *len,
             Access::Stream => None,
         }
@@ -179,6 +193,7 @@ impl Source {
     pub fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize> {
         match &self.access {
             Access::Mapped(map) => map.read_at(offset_bytes, buf),
+            Access::Windowed(windows) => windows.read_at(offset_bytes, buf),
             Access::Positioned { .. } => self.file.read_at(offset_bytes, buf),
             Access::Stream => Err(self.no_random_access()),
         }
@@ -194,6 +209,7 @@ impl Source {
         let size = self.known_len()?;
         let view = match &self.access {
             Access::Mapped(map) => View::of_map(map, offset_bytes, len),
+            Access::Windowed(windows) => return windows.view(offset_bytes, len),
             Access::Positioned { .. } => ByteRange::within(size, offset_bytes, len)
                 .map(|range| View::of_positioned(&self.file, range)),
             Access::Stream => return Err(self.no_random_access()),
@@ -319,7 +335,7 @@ impl Source {
     pub(crate) fn read_stream(&self, buf: &mut [u8]) -> Option<io::Result<usize>> {
         match &self.access {
             Access::Stream => Some(io::Read::read(&mut self.file.file(), buf)),
-            Access::Mapped(_) | Access::Positioned { .. } => None,
+            Access::Mapped(_) | Access::Windowed(_) | Access::Positioned { .. } => None,
         }
     }
 

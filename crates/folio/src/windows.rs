@@ -13,11 +13,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use folio_sys::fault::FaultPolicy;
+use zerocopy::{FromBytes, IntoBytes};
 
 pub use options::WindowsOptions;
 pub use stats::WindowStats;
 
-use crate::positioned::Positioned;
+use crate::positioned::{Positioned, size_of_file};
 use crate::range::ByteRange;
 use crate::{Error, ReadAt, Result, View};
 use cache::{Backing, Cache, Piece};
@@ -120,6 +121,16 @@ impl Windows {
         Ok(windows)
     }
 
+    /// Copies out one plain-data value, in the machine's byte order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ReadAt::read_exact_at`].
+    #[inline]
+    pub fn get<T: FromBytes + IntoBytes>(&self, offset_bytes: u64) -> Result<T> {
+        self.get_at(offset_bytes)
+    }
+
     /// The path that the file was opened by, or a name.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -164,7 +175,7 @@ impl Windows {
             let error = std::io::ErrorKind::IsADirectory.into();
             return Err(Error::io("read", self.path(), error));
         }
-        let len = metadata.len();
+        let len = size_of_file(self.backing.file.file(), &metadata);
         if len < self.len.swap(len, Ordering::Relaxed) {
             cache.forget_beyond(&self.backing, len);
         }

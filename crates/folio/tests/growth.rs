@@ -160,3 +160,40 @@ fn a_hole_reads_as_zeros() {
     }
     assert_eq!(source.whole().unwrap().len(), 10 << 30);
 }
+
+#[test]
+fn a_file_larger_than_a_window_is_windowed() {
+    let content: Vec<u8> = (0..400_000_u32).flat_map(u32::to_le_bytes).collect();
+    let file = file_of(&content);
+    let windows = folio::Windows::options()
+        .window_bytes(64 << 10)
+        .budget_bytes(256 << 10);
+    let options = Source::options().windows(windows);
+    let source = options.open(&file).unwrap();
+    assert_eq!(source.kind(), Kind::Windowed);
+    assert_eq!(source.reason(), &Reason::TooLarge);
+    assert_eq!(source.len(), Some(1_600_000));
+    assert!(source.whole().unwrap().eq(&content).unwrap());
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut source.reader(), &mut bytes).unwrap();
+    assert!(bytes == content);
+    let mut word = vec![0; 100_000];
+    assert_eq!(source.read_at(700_001, &mut word).unwrap(), word.len());
+    assert_eq!(word[..], content[700_001..800_001]);
+    assert!(source.view(1_600_000, 1).is_err());
+    assert!(source.windows().unwrap().stats().maps > 0);
+    // What refuses to be mapped is not windowed either, whatever its stated size.
+    if cfg!(target_os = "linux") {
+        let path = "/sys/kernel/mm/transparent_hugepage/enabled";
+        if std::path::Path::new(path).exists() {
+            let tiny = folio::Windows::options().window_bytes(1).budget_bytes(1);
+            let source = Source::options().windows(tiny).open(path).unwrap();
+            assert_eq!(source.kind(), Kind::Positioned);
+        }
+    }
+    let forced = Source::options().kind(Kind::Windowed).open(&file).unwrap();
+    assert_eq!(
+        (forced.kind(), forced.len()),
+        (Kind::Windowed, Some(1_600_000))
+    );
+}

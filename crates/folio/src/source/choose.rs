@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::{Access, Kind, Source};
 use crate::map_options::MapOptions;
 use crate::positioned::{Positioned, size_of_file};
-use crate::{Error, FaultPolicy, Result};
+use crate::{Error, FaultPolicy, Result, WindowsOptions};
 
 /// How a source is opened. Made by [`Source::options`].
 ///
@@ -29,6 +29,7 @@ use crate::{Error, FaultPolicy, Result};
 #[derive(Debug, Clone, Default)]
 pub struct SourceOptions {
     kind: Option<Kind>,
+    windows: WindowsOptions,
     fault_policy: FaultPolicy,
 }
 
@@ -40,6 +41,10 @@ pub enum Reason {
     Asked,
     /// It could be mapped whole.
     Mappable,
+    /// It is larger than the window that one mapping may be, so it has several.
+    TooLarge,
+    /// The address space had no room for all of it.
+    NoRoom,
     /// There is nothing to map: it says that it is empty, and so it is.
     Empty,
     /// It says that it is empty, and has content, as files of `/proc` do.
@@ -55,6 +60,8 @@ impl fmt::Display for Reason {
         match self {
             Self::Asked => f.write_str("asked for"),
             Self::Mappable => f.write_str("it can be mapped whole"),
+            Self::TooLarge => f.write_str("it is larger than one window"),
+            Self::NoRoom => f.write_str("the address space has no room for all of it"),
             Self::Empty => f.write_str("it is empty, so there is nothing to map"),
             Self::SizeUntrue => f.write_str("it says that it is empty, and has content"),
             Self::MapRefused(errno) => {
@@ -74,6 +81,14 @@ impl SourceOptions {
     #[must_use]
     pub fn kind(mut self, kind: Kind) -> Self {
         self.kind = Some(kind);
+        self
+    }
+
+    /// How the file is seen through windows, if it is, and how large a file must be to be so:
+    /// one that fits into a window is mapped whole.
+    #[must_use]
+    pub fn windows(mut self, options: WindowsOptions) -> Self {
+        self.windows = options;
         self
     }
 
@@ -117,29 +132,25 @@ impl SourceOptions {
     }
 
     fn try_all(&self, file: &Arc<Positioned>, metadata: &Metadata) -> Result<(Access, Reason)> {
-        let mut len = None;
         let mut reason = Reason::SizeUntrue;
         let size = size_of_file(file.file(), metadata);
         // A file that says it is empty may be one of /proc, which is not.
         if size > 0 {
-            match self.map(file, size) {
+            // What is mapped in part is told from what refuses by mapping a byte of it.
+            let is_large = !self.windows.is_one_window(size);
+            let first = if is_large { 1 } else { size };
+            match self.map(file, first).map_err(io::Error::from) {
+                Ok(_) if is_large => return Ok((self.windowed(file)?, Reason::TooLarge)),
                 Ok(access) => return Ok((access, Reason::Mappable)),
-                Err(error) => {
-                    let error = io::Error::from(error);
-                    let mut errno = raw_os_error(&error);
-                    if error.kind() == io::ErrorKind::OutOfMemory {
-                        // It can be mapped, but not here: its size is to be believed.
-                        len = Some(size);
-                        // Where no address space is large enough, the system was not asked.
-                        errno = Errno::NOMEM.raw_os_error();
-                    }
-                    reason = Reason::MapRefused(errno);
+                Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                    return Ok((self.windowed(file)?, Reason::NoRoom));
                 }
+                Err(error) => reason = Reason::MapRefused(raw_os_error(&error)),
             }
         }
         match probe(file) {
             Ok(0) if size == 0 => Ok((self.map(file, 0)?, Reason::Empty)),
-            Ok(_) => Ok((Access::Positioned { len }, reason)),
+            Ok(_) => Ok((Access::Positioned { len: None }, reason)),
             Err(error) if is_no_random_access(&error) => {
                 Ok((Access::Stream, Reason::NoRandomAccess))
             }
@@ -151,6 +162,11 @@ impl SourceOptions {
         let size = size_of_file(file.file(), metadata);
         match kind {
             Kind::Mapped => self.map(file, size),
+            Kind::Windowed => {
+                // What refuses to be mapped at all has no windows either.
+                self.map(file, size.min(1))?;
+                self.windowed(file)
+            }
             Kind::Stream => Ok(Access::Stream),
             Kind::Positioned => {
                 probe(file)?;
@@ -159,6 +175,14 @@ impl SourceOptions {
                 Ok(Access::Positioned { len })
             }
         }
+    }
+
+    fn windowed(&self, file: &Positioned) -> Result<Access> {
+        let again = file.file().try_clone();
+        let again = again.map_err(|error| Error::io("open again", file.path(), error))?;
+        let options = self.windows.clone().fault_policy(self.fault_policy);
+        let windows = options.map(again, file.path())?;
+        Ok(Access::Windowed(Arc::new(windows)))
     }
 
     fn map(&self, file: &Positioned, size: u64) -> Result<Access> {

@@ -15,6 +15,8 @@ use crate::{Error, Result};
 /// No window is larger unless asked for: more than any machine has of memory, and little of
 /// a 64-bit address space.
 const MOST_WINDOW_BYTES: u64 = 1 << 40;
+/// Files up to this size are mapped whole whatever the limits, unless asked otherwise.
+const SMALL_BYTES: u64 = 4 << 20;
 /// How many windows the budget holds unless asked otherwise.
 const WINDOWS_A_BUDGET: u64 = 8;
 /// The share of the process's mappings, and of its address space where that is limited,
@@ -112,15 +114,7 @@ impl WindowsOptions {
     ///
     /// [`Error::Io`] when its length cannot be had or it is a folder.
     pub fn map(&self, file: File, path: impl Into<PathBuf>) -> Result<Windows> {
-        let budget = match (self.budget_bytes, self.window_bytes) {
-            (Some(budget), _) => budget,
-            (None, Some(window)) => default_budget().max(window),
-            (None, None) => default_budget(),
-        };
-        let window = self
-            .window_bytes
-            .unwrap_or((budget / WINDOWS_A_BUDGET).min(MOST_WINDOW_BYTES))
-            .min(budget);
+        let (window, budget) = self.sizes();
         let geometry = Geometry::new(window);
         let limits = Limits {
             // One window must be possible, or nothing is.
@@ -131,6 +125,28 @@ impl WindowsOptions {
         };
         let cache = Cache::new(geometry, limits);
         Windows::new(file, path.into(), self.fault_policy, cache)
+    }
+
+    /// Whether a file of so many bytes needs no more than one window, so that it is as well
+    /// mapped whole.
+    pub(crate) fn is_one_window(&self, size: u64) -> bool {
+        let by_default = self.window_bytes.is_none() && self.budget_bytes.is_none();
+        // For the many small files, the system is not asked for its limits.
+        (by_default && size <= SMALL_BYTES) || size <= Geometry::new(self.sizes().0).window_bytes()
+    }
+
+    /// Of a window and of the budget.
+    fn sizes(&self) -> (u64, u64) {
+        let budget = match (self.budget_bytes, self.window_bytes) {
+            (Some(budget), _) => budget,
+            (None, Some(window)) => default_budget().max(window),
+            (None, None) => default_budget(),
+        };
+        let window = self
+            .window_bytes
+            .unwrap_or((budget / WINDOWS_A_BUDGET).min(MOST_WINDOW_BYTES))
+            .min(budget);
+        (window, budget)
     }
 }
 

@@ -6,7 +6,7 @@
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
-use folio::{Error, Map, ReadAt, Windows};
+use folio::{Error, Map, Windows};
 use folio_sys::reservation::{Fragmented, address_space_in_use, largest_hole};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::NamedTempFile;

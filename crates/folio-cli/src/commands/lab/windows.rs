@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use folio::{Map, ReadAt, WindowStats, Windows};
+use folio::{Map, WindowStats, Windows};
 use folio_sys::reservation::{Fragmented, address_space_in_use, largest_hole};
 use indicatif::{HumanBytes, HumanCount};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
