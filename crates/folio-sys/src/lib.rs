@@ -36,3 +36,4 @@ pub mod page;
 pub mod pass;
 pub mod process;
 pub mod shared;
+mod survive;
