@@ -292,6 +292,19 @@ fn parts_and_copies_are_sent_and_hostile_letters_refused() {
         Frozen::receive_from(&theirs),
         Err(Error::NotFrozen { .. })
     ));
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"content").unwrap();
+    let (reader, _writer) = rustix::pipe::pipe().unwrap();
+    for fd in [file.into(), reader] {
+        send(&ours, &fd, &letter(mark, 0, 7));
+        assert!(matches!(
+            Frozen::receive_from(&theirs),
+            Err(Error::NotFrozen {
+                missing: Missing::Proof,
+                ..
+            })
+        ));
+    }
     ours.write_all(&[0; 24]).unwrap();
     assert!(matches!(
         Frozen::receive_from(&theirs),
