@@ -99,6 +99,28 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn nobody_undoes_what_another_extended() {
+        for folder in [env!("CARGO_MANIFEST_DIR"), "/dev/shm"] {
+            let Ok(file) = tempfile::tempfile_in(folder) else {
+                continue;
+            };
+            std::thread::scope(|scope| {
+                for thread in 0..4_u64 {
+                    let file = &file;
+                    scope.spawn(move || {
+                        for round in 0..2_000 {
+                            let size_bytes = 4 * round + thread;
+                            extend(file, size_bytes).unwrap();
+                            assert!(file.metadata().unwrap().len() >= size_bytes);
+                        }
+                    });
+                }
+            });
+        }
+    }
+
+    #[test]
     fn ordinary_files_have_ordinary_pages() {
         let file = tempfile::tempfile().unwrap();
         for block_bytes in [0, 4096, 1 << 16, 1 << 21, u64::MAX] {

@@ -36,6 +36,7 @@ enum Owner {
         /// It unmaps the bytes when it is dropped.
         area: Area,
         file: OwnedFd,
+        is_sealed: bool,
     },
     Memory(Box<[u8]>),
 }
@@ -126,6 +127,19 @@ impl FrozenBytes {
             Owner::Mapped { file, .. } => Some(file.as_fd()),
             Owner::Memory(_) => None,
         }
+    }
+
+    /// Whether the bytes are in a sealed file in memory, which others take by
+    /// [`of_sealed`](Self::of_sealed).
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        matches!(
+            &*self.owner,
+            Owner::Mapped {
+                is_sealed: true,
+                ..
+            }
+        )
     }
 
     /// Where in its [file](Self::file), or its memory, these bytes begin: not 0 for a part.
@@ -246,7 +260,7 @@ mod linux {
                 // forbid to punch holes.
                 populate(&area)?;
             }
-            Ok(Self::of_area(area, len, file))
+            Ok(Self::of_area(area, len, file, true))
         }
 
         /// Maps a file under fs-verity, and locks it in memory.
@@ -277,14 +291,18 @@ mod linux {
                 // SAFETY: pages of this area alone, which are kept where they are.
                 unsafe { rustix::mm::mlock(area.address(0), area.size_bytes()) }?;
             }
-            Ok(Self::of_area(area, len, file))
+            Ok(Self::of_area(area, len, file, false))
         }
 
-        fn of_area(area: Area, len: usize, file: OwnedFd) -> Self {
+        fn of_area(area: Area, len: usize, file: OwnedFd, is_sealed: bool) -> Self {
             Self {
                 start: area.base(),
                 len,
-                owner: Arc::new(Owner::Mapped { area, file }),
+                owner: Arc::new(Owner::Mapped {
+                    area,
+                    file,
+                    is_sealed,
+                }),
             }
         }
     }

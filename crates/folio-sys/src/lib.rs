@@ -41,3 +41,4 @@ pub mod pass;
 pub mod process;
 pub mod reservation;
 pub mod shared;
+mod survive;

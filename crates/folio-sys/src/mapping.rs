@@ -22,6 +22,7 @@ pub use span::{ReadError, Span};
 
 pub use crate::copy::CopyError;
 use crate::fault::FaultPolicy;
+use crate::survive::Survivor;
 
 /// A shared mapping of a range of a file, at any offset and of any length.
 ///
@@ -30,6 +31,9 @@ use crate::fault::FaultPolicy;
 /// them at any time; therefore they are only copied out, through a [`Span`], and, where
 /// the mapping is a [`MappingMut`]'s, copied in.
 pub struct Mapping {
+    /// Set when lost pages become zeros. It stands before the area, and so is dropped before
+    /// the pages are unmapped.
+    survivor: Option<Survivor>,
     area: Area,
     pages: Pages,
     /// The first byte of the range: `pages.skew` bytes into its page.
@@ -91,6 +95,7 @@ impl Mapping {
         let start = NonNull::new(area.base().as_ptr().wrapping_add(pages.skew))
             .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
         Ok(Self {
+            survivor: None,
             area,
             pages,
             start,
@@ -144,6 +149,43 @@ impl Mapping {
             // It never shrinks, so there are still as many.
             Some(buf) => self.read_exact_at(offset, buf).map(|()| count),
         }
+    }
+
+    /// Has lost pages replaced by zeros when they are touched by anything but folio's copies: by
+    /// those who hold a [slice](Span::as_slice). See [`torn_pages`](Self::torn_pages).
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` without [`FaultPolicy::Handler`], which does the replacing, and for
+    /// huge pages.
+    pub fn survive_truncation(mut self) -> io::Result<Self> {
+        if self.policy != FaultPolicy::Handler || self.pages.page_bytes != crate::page::size() {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "lost pages are replaced by folio's signal handler only, and ordinary ones only",
+            ));
+        }
+        let (start, size_bytes) = (self.first_address(), self.area.size_bytes());
+        if size_bytes > 0 {
+            // SAFETY: the area's pages, which stay mapped until the survivor is dropped: see
+            // the order of the fields. This is no MappingMut's, so they are only ever read:
+            // by folio's copies, which promise no more than bytes that
+            // were there, and by those who hold slices and were told.
+            self.survivor = Some(unsafe { Survivor::new(start, size_bytes) });
+        }
+        Ok(self)
+    }
+
+    /// How many lost pages were replaced by zeros, for a mapping that
+    /// [survives truncation](Self::survive_truncation); 0 for others.
+    #[must_use]
+    pub fn torn_pages(&self) -> usize {
+        self.survivor.as_ref().map_or(0, Survivor::torn_pages)
+    }
+
+    /// The address of the first mapped page.
+    pub(crate) fn first_address(&self) -> usize {
+        self.area.base().as_ptr().addr()
     }
 
     /// The size of its pages in bytes.

@@ -52,7 +52,8 @@ pub fn map(
         }
     }
     let file = create(name)?;
-    file::extend(&file, extent.len() as u64)?;
+    // Nobody else has it yet, so nobody's growth can be undone; and no page is taken.
+    rustix::fs::ftruncate(&file, extent.len() as u64)?;
     let mapping = MappingMut::of_file(file, extent, policy)?;
     let got = if wanted == HugePages::None {
         HugePages::None

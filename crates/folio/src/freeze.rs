@@ -94,14 +94,14 @@ impl Frozen {
         }
     }
 
-    /// These bytes in a file that can be passed on: themselves, or, where they belong to this
-    /// process alone, a sealed copy.
+    /// These bytes in a sealed file in memory, which can be passed on: themselves, or, where they
+    /// belong to this process alone or are a file's under fs-verity, a copy.
     ///
     /// # Errors
     ///
     /// As for [`copy_of`](Self::copy_of).
     pub fn shareable(&self) -> Result<Self> {
-        if self.as_fd().is_some() {
+        if self.bytes().is_sealed() {
             return Ok(self.clone());
         }
         Self::copy_of(self)
@@ -110,7 +110,8 @@ impl Frozen {
     /// Sends the bytes to another process, which takes them with
     /// [`receive_from`](Self::receive_from): it gets the same memory, not a copy.
     ///
-    /// Bytes that belong to this process alone are copied first: see [`shareable`](Self::shareable).
+    /// Bytes that are not in a sealed file in memory are copied first: see
+    /// [`shareable`](Self::shareable).
     ///
     /// # Errors
     ///
@@ -140,8 +141,10 @@ impl Frozen {
     }
 
     /// Takes bytes that another process sends with [`send_over`](Self::send_over), having checked
-    /// the proof that they are frozen. Waits for them, as long as the socket's read timeout
-    /// allows.
+    /// that they are sealed. Waits for them, as long as the socket's read timeout allows.
+    ///
+    /// Nothing but sealed files in memory is taken: to look closer at a file that a hostile peer sends
+    /// may mean to wait for an answer of that peer's own file system.
     ///
     /// # Errors
     ///
@@ -155,7 +158,8 @@ impl Frozen {
         let fd = pass::receive(socket, &mut letter).map_err(failed)?;
         let Letter { offset, len } = Letter::parse(&letter)
             .ok_or_else(|| failed(io::Error::from(io::ErrorKind::InvalidData)))?;
-        let all = Self::from_named_fd(fd, path)?;
+        let all = FrozenBytes::of_sealed(fd).map_err(|error| not_frozen(path, error))?;
+        let all = Self::new(all, path);
         let end = offset.saturating_add(len);
         all.part(offset..end)
     }

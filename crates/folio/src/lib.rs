@@ -42,6 +42,7 @@ mod read_at;
 mod reader;
 pub mod residency;
 mod search;
+mod slice;
 mod source;
 mod spool;
 mod view;

@@ -111,6 +111,16 @@ impl Map {
             .map_err(|error| Error::io("populate the mapping", &self.path, error))
     }
 
+    /// How many lost pages were replaced by zeros under the eyes of those who hold
+    /// [slices](Self::as_slice), for a map that
+    /// [survives truncation](MapOptions::survive_truncation); 0 for others.
+    ///
+    /// Look after reading the slice, and before believing what was read.
+    #[must_use]
+    pub fn torn(&self) -> usize {
+        self.span.mapping().torn_pages()
+    }
+
     /// Tells the kernel how a range will be used: a hint, by which no byte changes.
     ///
     /// # Errors

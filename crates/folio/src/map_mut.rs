@@ -23,6 +23,9 @@ use crate::{Error, Map, ReadAt, Result, View};
 /// cannot fill, is [`Error::Fault`]. Where two write to the same bytes at one time, the bytes
 /// of both may mix; locks that processes share keep them apart.
 ///
+/// When the file is cut short in the middle of a page, what is written to the rest of that page
+/// is lost without an error (`mmap(2)`, NOTES).
+///
 /// ```
 /// use folio::{Map, ReadAt};
 ///

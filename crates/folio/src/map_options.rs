@@ -32,11 +32,16 @@ use crate::{Error, Map, Result};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "options that are on or off, none of which excludes another"
+)]
 pub struct MapOptions {
     offset: u64,
     len: Option<u64>,
     reserve: u64,
     past_end: bool,
+    survive_truncation: bool,
     populate: bool,
     lock: bool,
     huge_pages: HugePages,
@@ -112,6 +117,17 @@ impl MapOptions {
         self
     }
 
+    /// Replaces pages that the file has lost by zeros when a [slice](Map::as_slice) of them is read,
+    /// instead of ending the process by SIGBUS: see [`Map::torn`]. Reads through
+    /// [`ReadAt`](crate::ReadAt) and [`View`](crate::View)s are errors all the same, unless the page was replaced before.
+    ///
+    /// For read-only maps, and where folio has a fault handler. Default: no.
+    #[must_use]
+    pub fn survive_truncation(mut self, survive: bool) -> Self {
+        self.survive_truncation = survive;
+        self
+    }
+
     /// How reads find lost pages out. Default: [`FaultPolicy::Handler`].
     #[must_use]
     pub fn fault_policy(mut self, policy: FaultPolicy) -> Self {
@@ -141,6 +157,13 @@ impl MapOptions {
         let extent = self.extent(file, &path)?;
         let mapping = extent
             .and_then(|extent| Mapping::of_extent(file, extent, self.fault_policy))
+            .and_then(|mapping| {
+                if self.survive_truncation {
+                    mapping.survive_truncation()
+                } else {
+                    Ok(mapping)
+                }
+            })
             .map_err(|error| Error::io("map", &path, error))?;
         let huge_pages = self.settle(&mapping, &path)?;
         Ok(Map::new(Arc::new(mapping), self.offset, path, huge_pages))

@@ -1,4 +1,11 @@
 //! Maps of any range, with every option.
+#![cfg_attr(
+    all(
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64")
+    ),
+    expect(unsafe_code, reason = "slices of mapped bytes are had by promise")
+)]
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs::File;
@@ -209,4 +216,34 @@ fn what_is_no_file_of_bytes_says_so() {
         .len(10)
         .map(&File::from(pipe), "<pipe>");
     assert!(matches!(error, Err(Error::Io { action: "map", .. })));
+}
+
+#[test]
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64")
+))]
+fn a_map_survives_truncation_under_a_slice() {
+    for file in files_of(&pattern(3 * page())) {
+        let map = Map::options().survive_truncation(true).open(&file).unwrap();
+        let map = Arc::new(map);
+        file.as_file().set_len(page() as u64).unwrap();
+        // SAFETY: the file is this test's own, and was cut short before. Lost pages
+        // are zeros, from the first look on.
+        let slice = unsafe { map.as_slice() };
+        assert_eq!(slice[..page()], pattern(page()));
+        assert_eq!(map.torn(), 0);
+        assert!(slice[page()..].iter().all(|&byte| byte == 0));
+        assert_eq!(map.torn(), 2);
+        let view = map.view(10, 20).unwrap();
+        // SAFETY: as above.
+        assert_eq!(unsafe { view.as_slice() }.unwrap(), &pattern(30)[10..]);
+    }
+    let file = &files_of(b"content")[0];
+    let options = Map::options().survive_truncation(true);
+    let error = options
+        .fault_policy(FaultPolicy::Syscall)
+        .open(file)
+        .unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
 }

@@ -11,6 +11,7 @@ use libc::{SIG_DFL, SIG_IGN, SIGBUS, SIGSEGV, sigaction, siginfo_t, ucontext_t};
 
 use super::previous::{Delivery, PREVIOUS_OF_SIGBUS, PREVIOUS_OF_SIGSEGV, Previous, SLOTS};
 use crate::copy::guarded;
+use crate::survive;
 
 type Handler = unsafe extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 
@@ -145,6 +146,14 @@ unsafe extern "C" fn on_fault<const SLOT: usize>(
         // SAFETY: the third argument of an SA_SIGINFO handler points to the
         // interrupted context, ours to change until the handler returns.
         if guarded::resume(unsafe { &mut (*context).uc_mcontext }) {
+            return;
+        }
+        // SAFETY: the kernel's siginfo, as above.
+        let info = unsafe { &*info };
+        // SAFETY: a fault that the kernel raised has an address.
+        let address = unsafe { info.si_addr() };
+        let is_lost_page = signal == SIGBUS && code == libc::BUS_ADRERR;
+        if is_lost_page && survive::replace_lost_page(address.addr()) {
             return;
         }
     }

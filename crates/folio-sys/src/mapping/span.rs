@@ -86,6 +86,31 @@ impl Span {
         self.len == 0
     }
 
+    /// The bytes as a slice, for those who know more than folio can.
+    ///
+    /// # Safety
+    ///
+    /// For as long as the slice, or a reference made from it, lives:
+    ///
+    /// 1. Nobody changes the bytes: no process writes to this range of the file, by a mapping, by
+    ///    `write(2)` or otherwise, and no thread of this one by a
+    ///    [`MappingMut`](super::MappingMut). The compiler takes bytes behind a `&[u8]` for constant, so a
+    ///    change is undefined behaviour, not a wrong byte.
+    /// 2. Nobody cuts the file short within the range, and the range was all in the file to begin
+    ///    with. A lost page raises SIGBUS, which ends the process; with
+    ///    [`survive_truncation`](Mapping::survive_truncation) it turns into zeros instead, and
+    ///    that is a change as in 1. for whoever has read bytes of that page before.
+    ///
+    /// The same holds for the device: when it fails, a page that was not in memory is lost.
+    ///
+    /// A system call that is handed the slice (`write(2)`) answers EFAULT for a lost page, always.
+    #[must_use]
+    pub unsafe fn as_slice(&self) -> &[u8] {
+        // SAFETY: the bytes are mapped for as long as the span is borrowed, and fewer than
+        // isize::MAX; that they are there and stay as they are is the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+
     /// A range of this span, `offset` counted from its start; `None` if the span does
     /// not have all of it.
     #[must_use]

@@ -16,4 +16,12 @@ impl View {
             bytes: Bytes::Mapped { span, map },
         }
     }
+
+    /// The mapped bytes, if they are mapped.
+    pub(crate) fn span(&self) -> Option<&Span> {
+        match &self.bytes {
+            Bytes::Mapped { span, .. } => Some(span),
+            Bytes::Positioned { .. } => None,
+        }
+    }
 }
