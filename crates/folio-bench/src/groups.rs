@@ -18,6 +18,7 @@ pub(crate) fn all() -> Vec<Bench> {
         files::get_u64(),
         files::scan(),
         files::open(),
+        files::frozen(),
         windows::hot(),
         windows::sequential(),
         windows::thrash(),

@@ -85,6 +85,24 @@ pub(crate) unsafe fn copy_out(
     outcome(len, unsafe { guarded::copy(to, from, len) })
 }
 
+/// Copies 4 to 64 bytes as [`copy_out`] does. False for another length, after a fault, and without
+/// the handler.
+///
+/// # Safety
+///
+/// As for [`copy_out`].
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "as for copy_out")]
+pub(crate) unsafe fn copy_out_small(
+    to: *mut u8,
+    from: *const u8,
+    len: usize,
+    policy: FaultPolicy,
+) -> bool {
+    // SAFETY: the caller's obligations are the same.
+    policy != FaultPolicy::Syscall && unsafe { guarded::load_small(to, from, len) }
+}
+
 /// Copies `len` bytes from `from` to `to`, mapped memory that may fault.
 ///
 /// After a fault, the bytes of `to` from the first one lost on are what they were or

@@ -19,7 +19,7 @@ use crate::range::ByteRange;
 use crate::reader::Reader;
 use crate::spool::SpoolOptions;
 use crate::view::View;
-use crate::{Error, ReadAt, Result, Windows};
+use crate::{Error, Frozen, ReadAt, Result, Windows};
 
 /// A file, pipe, tty, socket or `/proc` entry, opened for reading whatever it is.
 ///
@@ -267,6 +267,48 @@ impl Source {
     #[must_use]
     pub fn spool_options(&self) -> SpoolOptions {
         SpoolOptions::new(self.clone())
+    }
+
+    /// The bytes, proven immutable, as a slice: in a file in memory that is sealed against
+    /// everyone.
+    ///
+    /// That is one copy, which any number of processes then share: pass the descriptor on
+    /// ([`Frozen::send_over`]). What is sealed already is taken as it is. A stream is read to its end.
+    /// Elsewhere than on Linux, the copy is this process's own.
+    ///
+    /// ```
+    /// use folio::Source;
+    ///
+    /// let file = tempfile::NamedTempFile::new()?;
+    /// std::fs::write(&file, b"hello, world")?;
+    /// let frozen = Source::open(&file)?.freeze()?;
+    /// std::fs::write(&file, b"goodbye")?;
+    /// assert_eq!(&frozen[7..], b"world");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the source; [`Error::Io`] when the system refuses the memory;
+    /// [`Error::TooLarge`] for a stream of more than
+    /// [16 GiB](SpoolOptions::DEFAULT_LIMIT_BYTES).
+    pub fn freeze(&self) -> Result<Frozen> {
+        #[cfg(target_os = "linux")]
+        if self.kind() == Kind::Mapped {
+            let again = self.file.file().try_clone();
+            let again = again.map_err(|error| Error::io("open again", self.path(), error))?;
+            match Frozen::from_fd(again) {
+                Err(Error::NotFrozen { .. }) => {}
+                frozen => return frozen,
+            }
+        }
+        match self.len() {
+            Some(_) => Frozen::copy_of(&self.whole()?),
+            None => {
+                // Spooled, it has a length.
+                self.spool()?.freeze()
+            }
+        }
     }
 
     /// The same file, looked at again: a source with its length of now.

@@ -107,7 +107,39 @@ impl View {
     /// As for [`ReadAt::read_exact_at`].
     #[inline]
     pub fn get<T: FromBytes + IntoBytes>(&self, offset_bytes: u64) -> Result<T> {
-        self.get_at(offset_bytes)
+        let mut value = T::new_zeroed();
+        if self.read_small(offset_bytes, value.as_mut_bytes()) {
+            return Ok(value);
+        }
+        self.read_exact_slow(offset_bytes, value.as_mut_bytes())?;
+        Ok(value)
+    }
+
+    /// Reads what takes a few loads and stores; false for all else.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "as for Span::read_small_at")]
+    fn read_small(&self, offset_bytes: u64, buf: &mut [u8]) -> bool {
+        match &self.bytes {
+            Bytes::Mapped { span, .. } => span.read_small_at(address_offset(offset_bytes), buf),
+            Bytes::Positioned { .. } => false,
+        }
+    }
+
+    /// Reads any number of bytes, and says what went wrong.
+    #[inline(never)]
+    fn read_exact_slow(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<()> {
+        match &self.bytes {
+            Bytes::Mapped { span, map } => span
+                .read_exact_at(address_offset(offset_bytes), buf)
+                .map_err(|error| map.failed(span, offset_bytes, buf.len(), error)),
+            Bytes::Positioned { .. } => {
+                if self.read_at(offset_bytes, buf)? == buf.len() {
+                    Ok(())
+                } else {
+                    Err(self.out_of_range(offset_bytes, buf.len() as u64))
+                }
+            }
+        }
     }
 
     /// Calls `each` with all bytes in order, some KiB at a time.
@@ -237,18 +269,10 @@ impl ReadAt for View {
 
     #[inline]
     fn read_exact_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<()> {
-        match &self.bytes {
-            Bytes::Mapped { span, map } => span
-                .read_exact_at(address_offset(offset_bytes), buf)
-                .map_err(|error| map.failed(span, offset_bytes, buf.len(), error)),
-            Bytes::Positioned { .. } => {
-                if self.read_at(offset_bytes, buf)? == buf.len() {
-                    Ok(())
-                } else {
-                    Err(self.out_of_range(offset_bytes, buf.len() as u64))
-                }
-            }
+        if self.read_small(offset_bytes, buf) {
+            return Ok(());
         }
+        self.read_exact_slow(offset_bytes, buf)
     }
 
     fn out_of_range(&self, offset: u64, len: u64) -> Error {

@@ -98,3 +98,33 @@ fn what_is_mapped_is_given_back() {
     assert_eq!(bytes, b"already here");
     assert_eq!(spooled.whole().unwrap().len(), 12);
 }
+
+#[test]
+fn anything_can_be_frozen() {
+    let content = pattern(100_000);
+    let source = pipe_of(content.clone());
+    let frozen = within_a_minute(move || source.freeze().unwrap());
+    assert!(frozen[..] == content);
+
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&content).unwrap();
+    let source = Source::from_fd(file.try_clone().unwrap()).unwrap();
+    let frozen = source.freeze().unwrap();
+    file.set_len(0).unwrap();
+    assert!(frozen[..] == content, "whatever becomes of the file");
+
+    let version = Source::open("/proc/version");
+    if let Ok(source) = version {
+        assert!(frozen.len() > source.freeze().unwrap().len());
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_sealed_is_frozen_without_a_copy() {
+    let spooled = pipe_of(pattern(50_000)).spool().unwrap();
+    let (first, second) = (spooled.freeze().unwrap(), spooled.freeze().unwrap());
+    assert!(first[..] == second[..] && first.len() == 50_000);
+    let inode = |frozen: &folio::Frozen| rustix::fs::fstat(frozen.as_fd().unwrap()).unwrap().st_ino;
+    assert_eq!(inode(&first), inode(&second));
+}

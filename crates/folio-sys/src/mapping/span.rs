@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::Mapping;
-use crate::copy::{CopyError, copy_out};
+use crate::copy::{CopyError, copy_out, copy_out_small};
 use crate::fault::FaultPolicy;
 
 /// A range of a [`Mapping`], which it keeps mapped, and from which bytes are copied.
@@ -142,6 +142,27 @@ impl Span {
         // SAFETY: the span's bytes are mapped while it holds its share of the mapping. The
         // policy came from `prepare`.
         unsafe { read_exact(self.start, self.len, self.policy, offset, buf) }
+    }
+
+    /// Fills `buf` with the bytes from `offset` on, if that takes a few loads and stores.
+    ///
+    /// False for any other reason, and then `buf` is as it was: the span ends before, a
+    /// page is lost, there are fewer than 4 bytes or more than 64, or no handler. Then
+    /// [`read_exact_at`](Self::read_exact_at) tells. This is the path to be inlined, that is not.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "a length that the caller knows makes this a few loads and stores"
+    )]
+    #[must_use]
+    pub fn read_small_at(&self, offset: usize, buf: &mut [u8]) -> bool {
+        if offset > self.len || buf.len() > self.len - offset {
+            return false;
+        }
+        let from = self.start.as_ptr().wrapping_add(offset);
+        // SAFETY: as in `read_exact_at`: the range was just seen to be within the span, and
+        // `buf` is ours alone.
+        unsafe { copy_out_small(buf.as_mut_ptr(), from, buf.len(), self.policy) }
     }
 
     /// Copies bytes from `offset` on into `buf`, as many as both have, and says how many.

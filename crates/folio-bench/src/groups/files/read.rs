@@ -7,6 +7,7 @@ use folio::ReadAt;
 
 use super::fixture::Fixture;
 use crate::args::Settings;
+use crate::groups::pages::touch_slice;
 use crate::groups::random::Random;
 use crate::measure::{Clock, Plan, Work, interleave};
 use crate::row::{Bench, Costs, Skipped, Spec};
@@ -160,4 +161,45 @@ fn load(bytes: &[u8], offset: usize) -> u64 {
     let pointer = bytes.as_ptr().wrapping_add(offset);
     // SAFETY: the caller's offset is at most the length less eight.
     unsafe { pointer.cast::<u64>().read_unaligned() }
+}
+
+pub(in crate::groups) fn frozen() -> Bench {
+    Bench {
+        rows: const {
+            &[Spec {
+                name: "files.frozen_vs_vec",
+                unit: "ns",
+                peer_name: "Vec",
+                limit_name: None,
+                goal: Some(1.05),
+                about: "64 bytes at a random offset of 1 GiB (quick: 64 MiB): a slice of Frozen \
+                        bytes, against one of a Vec (goal 1.05)",
+            }]
+        },
+        measure: measure_frozen,
+    }
+}
+
+fn measure_frozen(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
+    let fixture = Fixture::of(settings)?;
+    let memory = &fixture.memory;
+    let frozen = folio::Frozen::copy_of(memory)?;
+    let last = u64::try_from(memory.len() - READ_LEN)?;
+    let ours = reads(last, |offset, buf| copy_from(&frozen, offset, buf));
+    let theirs = reads(last, |offset, buf| copy_from(memory, offset, buf));
+    let [folio, peer] = interleave(
+        Plan::of(settings),
+        Clock::Wall,
+        || {
+            touch_slice(&frozen);
+            touch_slice(memory);
+            Ok(())
+        },
+        [ours, theirs],
+    )?;
+    Ok(vec![Costs {
+        folio,
+        peer,
+        limit: None,
+    }])
 }
