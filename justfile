@@ -28,6 +28,18 @@ doc:
 test:
     scripts/check test
 
+# The tests of the unsafe crate pass under AddressSanitizer.
+asan:
+    scripts/check asan
+
+# They pass under valgrind.
+valgrind:
+    scripts/check valgrind
+
+# A minute of fuzzing for each target (needs cargo-fuzz).
+fuzz:
+    scripts/check fuzz
+
 # The oldest supported Rust builds it all.
 msrv:
     scripts/check msrv

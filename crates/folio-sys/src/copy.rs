@@ -73,15 +73,31 @@ pub(crate) unsafe fn copy_out(
     len: usize,
     policy: FaultPolicy,
 ) -> Result<(), CopyError> {
+    // SAFETY: the caller's obligations are the same, and `prepare` installed the handler.
+    if policy == FaultPolicy::Handler && unsafe { guarded::load_small(to, from, len) } {
+        return Ok(());
+    }
+    // SAFETY: the caller's obligations are the same.
+    unsafe { copy_out_any(to, from, len, policy) }
+}
+
+/// [`copy_out`] for any length: a call, so that what is inlined stays small.
+///
+/// # Safety
+///
+/// As for [`copy_out`].
+#[inline(never)]
+unsafe fn copy_out_any(
+    to: *mut u8,
+    from: *const u8,
+    len: usize,
+    policy: FaultPolicy,
+) -> Result<(), CopyError> {
     if policy == FaultPolicy::Syscall {
         // SAFETY: the caller's obligations are the same.
         return unsafe { syscall::copy_out(to, from, len) };
     }
     // SAFETY: the caller's obligations are the same, and `prepare` installed the handler.
-    if unsafe { guarded::load_small(to, from, len) } {
-        return Ok(());
-    }
-    // SAFETY: as above.
     outcome(len, unsafe { guarded::copy(to, from, len) })
 }
 
@@ -123,20 +139,34 @@ pub(crate) unsafe fn copy_in(
     len: usize,
     policy: FaultPolicy,
 ) -> Result<(), CopyError> {
+    // SAFETY: the caller's obligations are the same, and `prepare` installed the handler.
+    if policy == FaultPolicy::Handler && unsafe { guarded::store_small(to, from, len) } {
+        return Ok(());
+    }
+    // SAFETY: the caller's obligations are the same.
+    unsafe { copy_in_any(to, from, len, policy) }
+}
+
+/// [`copy_in`] for any length: a call, so that what is inlined stays small.
+///
+/// # Safety
+///
+/// As for [`copy_in`].
+#[inline(never)]
+unsafe fn copy_in_any(
+    to: *mut u8,
+    from: *const u8,
+    len: usize,
+    policy: FaultPolicy,
+) -> Result<(), CopyError> {
     if policy == FaultPolicy::Syscall {
         // SAFETY: the caller's obligations are the same.
         return unsafe { syscall::copy_in(to, from, len) };
     }
     // SAFETY: the caller's obligations are the same, and `prepare` installed the handler.
-    if unsafe { guarded::store_small(to, from, len) } {
-        return Ok(());
-    }
-    // SAFETY: as above.
     outcome(len, unsafe { guarded::copy(to, from, len) })
 }
 
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "as for copy_out")]
 fn outcome(len: usize, left: usize) -> Result<(), CopyError> {
     match left {
         0 => Ok(()),

@@ -16,12 +16,14 @@ mod atomic {
 
 use std::cell::Cell;
 use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use atomic::{AtomicPtr, Ordering};
 use barrier::Barrier;
-use record::Record;
+use record::{Protected, Record};
 
 /// A set of values, one of which is current and read without a lock and without
 /// touching its count.
@@ -32,11 +34,11 @@ use record::Record;
 ///
 /// let cursor = Cursor::new();
 /// let key = cursor.insert(Arc::new(41));
-/// assert_eq!(cursor.with(|n| n + 1), None); // nothing is current yet
+/// assert!(cursor.current().is_none()); // nothing is, yet
 /// cursor.point_to(key);
-/// assert_eq!(cursor.with(|n| n + 1), Some(42));
+/// assert_eq!(cursor.current().map(|n| *n + 1), Some(42));
 /// assert_eq!(cursor.remove(key).as_deref(), Some(&41));
-/// assert_eq!(cursor.with(|n| n + 1), None);
+/// assert!(cursor.current().is_none());
 /// ```
 pub struct Cursor<T> {
     /// Null, or the address of a value in `kept`.
@@ -48,6 +50,26 @@ pub struct Cursor<T> {
 /// Names a value in a [`Cursor`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key(usize);
+
+/// The current value of a [`Cursor`], held.
+///
+/// It stays with its thread: what it sets is that thread's word.
+pub struct Current<'a, T> {
+    protected: Protected<'static, T>,
+    cursor: PhantomData<(&'a Cursor<T>, *const T)>,
+}
+
+impl<T> Deref for Current<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: `current` pointed to a value in `kept` after the hazard was published, so `remove`
+        // does not take the value from there before `protected` is dropped; and nothing but `remove`
+        // and dropping the cursor, which is borrowed, takes values.
+        unsafe { &*self.protected.as_ptr() }
+    }
+}
 
 struct Kept<T> {
     values: Vec<Option<Arc<T>>>,
@@ -69,22 +91,23 @@ impl<T> Cursor<T> {
         }
     }
 
-    /// Calls `read` with the current value. `None`, and `read` is not called, when none is, when it
-    /// is being replaced at this moment, or when this thread is in a call of `with`
-    /// already.
+    /// The current value, which is not freed while it is held. `None` when none is, when it is being
+    /// replaced at this moment, or when this thread holds one already, of whichever cursor.
+    ///
+    /// To be held for a few instructions. Never dropping it keeps this thread from ever holding
+    /// another one, and what is at its address from being removed.
     #[inline(always)]
     #[expect(
         clippy::inline_always,
         reason = "a handful of instructions on the hot path"
     )]
-    pub fn with<R>(&self, read: impl FnOnce(&T) -> R) -> Option<R> {
+    pub fn current(&self) -> Option<Current<'_, T>> {
         let record = this_thread()?;
         let protected = record.protect(&self.current, self.barrier)?;
-        // SAFETY: `current` pointed to a value in `kept` after the hazard was published,
-        // so `remove` does not take the value from there before `protected` is dropped, at the
-        // end of this function; and nothing but `remove` and dropping the cursor takes values.
-        let value = unsafe { &*protected.as_ptr() };
-        Some(read(value))
+        Some(Current {
+            protected,
+            cursor: PhantomData,
+        })
     }
 
     /// Adds a value. It does not become current by that.
@@ -110,7 +133,7 @@ impl<T> Cursor<T> {
 
     /// Takes a value out; if it is current, then none is afterwards.
     ///
-    /// `None` if it was removed before, or if a thread is reading it, or may be: then it stays in the set.
+    /// `None` if it was removed before, or if a thread holds it, or may: then it stays in the set.
     pub fn remove(&self, key: Key) -> Option<Arc<T>> {
         let kept = &mut *self.kept();
         let place = kept.values.get_mut(key.0)?;
@@ -137,6 +160,12 @@ impl<T> Cursor<T> {
 impl<T> Default for Cursor<T> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Current<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Current").field(&**self).finish()
     }
 }
 
@@ -193,10 +222,13 @@ impl Drop for Lease {
     fn drop(&mut self) {
         // A destructor that reads later finds no record, and cannot enlist.
         RECORD.set(None);
-        UNUSED
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(self.0);
+        // What was never dropped stays protected: nobody else gets the record.
+        if self.0.is_idle() {
+            UNUSED
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(self.0);
+        }
     }
 }
 
@@ -210,34 +242,35 @@ mod tests {
         let cursor = Cursor::new();
         let keys = [1, 2].map(|n| cursor.insert(Arc::new(n)));
         cursor.point_to(keys[0]);
-        let removed = cursor.with(|&n| {
-            assert_eq!(n, 1);
-            // Another is removed meanwhile, this one is not, and no more becomes current.
-            assert_eq!(cursor.remove(keys[1]).as_deref(), Some(&2));
-            assert_eq!(cursor.remove(keys[0]), None);
-            assert_eq!(cursor.with(|_| ()), None, "a call within a call");
-        });
-        assert_eq!(removed, Some(()));
-        assert_eq!(cursor.with(|_| ()), None);
+        let held = cursor.current().unwrap();
+        // Another is removed meanwhile, this one is not, and no more becomes current.
+        assert_eq!(cursor.remove(keys[1]).as_deref(), Some(&2));
+        assert_eq!(cursor.remove(keys[0]), None);
+        assert!(cursor.current().is_none(), "a thread holds one");
+        assert_eq!(*held, 1);
+        drop(held);
+        assert!(cursor.current().is_none(), "it was on its way out");
         cursor.point_to(keys[0]);
-        assert_eq!(cursor.with(|&n| n), Some(1));
+        assert_eq!(*cursor.current().unwrap(), 1);
         assert_eq!(cursor.remove(keys[0]).as_deref(), Some(&1));
         assert_eq!(cursor.remove(keys[0]), None);
         cursor.point_to(keys[0]);
-        assert_eq!(cursor.with(|_| ()), None);
+        assert!(cursor.current().is_none());
     }
 
     #[test]
-    fn a_panic_ends_the_reading() {
-        let cursor = Cursor::new();
-        let key = cursor.insert(Arc::new(7));
-        cursor.point_to(key);
-        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            cursor.with(|_| panic!("on purpose"));
-        }));
-        assert!(panicked.is_err());
-        assert_eq!(cursor.with(|&n| n), Some(7));
-        assert!(cursor.remove(key).is_some());
+    fn what_is_held_for_ever_is_never_removed() {
+        std::thread::spawn(|| {
+            // Nor is anything else at its address, which therefore no other test shall get.
+            let cursor = Box::leak(Box::new(Cursor::new()));
+            let key = cursor.insert(Arc::new(7));
+            cursor.point_to(key);
+            std::mem::forget(cursor.current().unwrap());
+            assert!(cursor.current().is_none());
+            assert!(cursor.remove(key).is_none());
+        })
+        .join()
+        .unwrap();
     }
 
     /// A value that is gone says so.
@@ -260,11 +293,12 @@ mod tests {
                 for _ in 0..3 {
                     scope.spawn(|| {
                         while !stop.load(Ordering::Relaxed) {
-                            cursor.with(|canary: &Canary| {
+                            let current: Option<Current<'_, Canary>> = cursor.current();
+                            if let Some(canary) = current {
                                 for _ in 0..20 {
                                     assert!(canary.0.load(Ordering::SeqCst));
                                 }
-                            });
+                            }
                         }
                     });
                 }

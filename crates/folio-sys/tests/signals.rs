@@ -699,6 +699,32 @@ fn child_overflows_in_a_thread_before() {
 }
 
 #[test]
+fn the_syscall_policy_touches_no_action() {
+    for signal in BOTH {
+        assert_reaches_end("child_of_the_syscall_policy", signal);
+    }
+}
+
+#[test]
+fn child_of_the_syscall_policy() {
+    child("child_of_the_syscall_policy", |signal| {
+        set_action(signal, plain as *const () as usize, libc::SA_NODEFER);
+        let file = file_of(&[1]);
+        let span = span_of(&file, 0, 1, FaultPolicy::Syscall);
+        match signal {
+            SIGBUS => file.set_len(0).unwrap(),
+            _ => protect(&span, libc::PROT_NONE),
+        }
+        assert_guarded(&span);
+        assert!(!fault::is_installed().unwrap());
+        let found = exchange(signal, &action(SIG_DFL, 0));
+        assert_eq!(found.sa_sigaction, plain as *const () as usize);
+        assert_eq!(found.sa_flags & libc::SA_NODEFER, libc::SA_NODEFER);
+        assert_eq!(CALLS.load(SeqCst), 0);
+    });
+}
+
+#[test]
 fn a_page_that_is_unmapped_is_a_fault() {
     assert_reaches_end("child_unmaps", SIGSEGV);
 }
@@ -839,7 +865,11 @@ mod later {
 
     fn install_forwarding(signal: c_int) -> libc::sigaction {
         let found = action_of(signal);
-        FOUND.store(Box::leak(Box::new(found)), SeqCst);
+        let before = FOUND.swap(Box::into_raw(Box::new(found)), SeqCst);
+        if !before.is_null() {
+            // SAFETY: from `into_raw`, by the call before this, and no handler is running.
+            drop(unsafe { Box::from_raw(before) });
+        }
         set_action(
             signal,
             forwarding as *const () as usize,

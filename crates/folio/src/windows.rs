@@ -121,7 +121,13 @@ impl Windows {
         Ok(windows)
     }
 
-    /// Copies out one plain-data value, in the machine's byte order.
+    /// The path that the file was opened by, or a name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.backing.file.path()
+    }
+
+    /// Copies out one plain-data value, in the machine's byte order: see [`ReadAt::get_at`].
     ///
     /// # Errors
     ///
@@ -129,12 +135,6 @@ impl Windows {
     #[inline]
     pub fn get<T: FromBytes + IntoBytes>(&self, offset_bytes: u64) -> Result<T> {
         self.get_at(offset_bytes)
-    }
-
-    /// The path that the file was opened by, or a name.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.backing.file.path()
     }
 
     /// A view of a range, which pins the window that it lies in.
@@ -193,18 +193,37 @@ impl Windows {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fills `buf` from the most recent window. `None` if that does not have all of it.
+    /// Fills `buf` from the most recent window. False if that does not have all of it, or has lost some:
+    /// the other ways find out which. So little comes back because it is what the whole cost is made of.
     #[inline]
-    fn read_current(&self, offset: u64, buf: &mut [u8]) -> Option<Result<()>> {
-        self.backing
-            .cursor
-            .with(|window| window.read_exact_at(offset, buf))
-            .flatten()
+    fn read_current(&self, offset: u64, buf: &mut [u8]) -> bool {
+        match self.backing.cursor.current() {
+            Some(window) => window.has_read(offset, buf),
+            None => false,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_elsewhere(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let size = self.len();
+        let rest = size.saturating_sub(offset);
+        let count = usize::try_from(rest).map_or(buf.len(), |rest| rest.min(buf.len()));
+        self.read_pieces(size, offset, buf.get_mut(..count).unwrap_or_default())?;
+        Ok(count)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_exact_elsewhere(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let size = self.len();
+        if ByteRange::within(size, offset, buf.len() as u64).is_none() {
+            return Err(self.out_of_range(offset, buf.len() as u64));
+        }
+        self.read_pieces(size, offset, buf)
     }
 
     /// Fills `buf` with bytes that the file has, as far as its length is known.
-    #[cold]
-    #[inline(never)]
     fn read_pieces(&self, size: u64, mut offset: u64, mut buf: &mut [u8]) -> Result<()> {
         while !buf.is_empty() {
             let piece = self.lock().piece(&self.backing, size, offset, buf.len())?;
@@ -214,9 +233,7 @@ impl Windows {
             };
             let (head, rest) = buf.split_at_mut(count);
             match piece {
-                Piece::Mapped(window) => window
-                    .read_exact_at(offset, head)
-                    .unwrap_or_else(|| Err(self.out_of_range(offset, count as u64)))?,
+                Piece::Mapped(window) => window.read_exact_at(offset, head)?,
                 Piece::Positioned => self.read_positioned(offset, head)?,
             }
             // Within the file, so within a u64.
@@ -246,26 +263,18 @@ impl ReadAt for Windows {
 
     #[inline]
     fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize> {
-        if let Some(read) = self.read_current(offset_bytes, buf) {
-            return read.map(|()| buf.len());
+        if self.read_current(offset_bytes, buf) {
+            return Ok(buf.len());
         }
-        let size = self.len();
-        let rest = size.saturating_sub(offset_bytes);
-        let count = usize::try_from(rest).map_or(buf.len(), |rest| rest.min(buf.len()));
-        self.read_pieces(size, offset_bytes, buf.get_mut(..count).unwrap_or_default())?;
-        Ok(count)
+        self.read_elsewhere(offset_bytes, buf)
     }
 
     #[inline]
     fn read_exact_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<()> {
-        if let Some(read) = self.read_current(offset_bytes, buf) {
-            return read;
+        if self.read_current(offset_bytes, buf) {
+            return Ok(());
         }
-        let size = self.len();
-        if ByteRange::within(size, offset_bytes, buf.len() as u64).is_none() {
-            return Err(self.out_of_range(offset_bytes, buf.len() as u64));
-        }
-        self.read_pieces(size, offset_bytes, buf)
+        self.read_exact_elsewhere(offset_bytes, buf)
     }
 
     fn out_of_range(&self, offset: u64, len: u64) -> Error {

@@ -64,7 +64,7 @@ fn assert_reads(windows: &Windows, offset: u64, len: u64) {
 #[test]
 fn random_operations_match_a_vector() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    for _ in 0..4000 {
+    for _ in 0..3000 {
         let len = 20 + random.below(400);
         let input: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
         model::run(&input);

@@ -27,7 +27,7 @@ pub(super) fn hot() -> Bench {
         rows: const {
             &[Spec {
                 name: "windows.hot_vs_map",
-                unit: "ns",
+                unit: "ns CPU",
                 peer_name: "whole Map",
                 limit_name: Some("pread"),
                 goal: Some(2.0),
@@ -61,7 +61,7 @@ pub(super) fn thrash() -> Bench {
         rows: const {
             &[Spec {
                 name: "windows.thrash_vs_pread",
-                unit: "ns",
+                unit: "ns CPU",
                 peer_name: "pread",
                 limit_name: None,
                 goal: Some(1.3),
@@ -88,7 +88,7 @@ fn measure_hot(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
     });
     let [folio, peer, limit] = interleave(
         Plan::of(settings),
-        Clock::Wall,
+        Clock::ThreadCpu,
         || {
             fixture.touch()?;
             touch(&windows, HOT_BYTES)?;
@@ -148,7 +148,7 @@ fn measure_thrash(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
     });
     let [folio, peer] = interleave(
         Plan::of(settings),
-        Clock::Wall,
+        Clock::ThreadCpu,
         || fixture.touch(),
         [through_windows, pread],
     )?;

@@ -19,16 +19,33 @@ use arch::{Run4, Run8, Run16, Run32};
 use arch::{load_two_4, load_two_8, load_two_16, load_two_32};
 use arch::{store_two_4, store_two_8, store_two_16, store_two_32};
 
+/// Copies `len` bytes and returns how many of them, at the end, could not be copied.
+///
+/// Both its loads and its stores may fault: it copies out of mappings and into them.
+///
+/// # Safety
+///
+/// As for [`copy_out`](crate::copy::copy_out) or for [`copy_in`](crate::copy::copy_in), under
+/// `FaultPolicy::Handler`.
+#[inline]
+pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if arch::WIDE.contains(&len) && std::arch::is_x86_feature_detected!("avx") {
+        // SAFETY: the caller's obligations are the same; a wide length, and AVX is there.
+        return unsafe { arch::copy_wide(to, from, len) };
+    }
+    // SAFETY: the caller's obligations are the same.
+    unsafe { copy_any(to, from, len) }
+}
+
 unsafe extern "C" {
-    /// Copies `len` bytes and returns how many of them, at the end, could not be copied.
-    ///
-    /// Both its loads and its stores may fault: it copies out of mappings and into them.
+    /// [`copy`], for any length, on any processor of the architecture.
     #[link_name = "folio_guarded_copy"]
-    pub(crate) fn copy(to: *mut u8, from: *const u8, len: usize) -> usize;
+    pub(super) fn copy_any(to: *mut u8, from: *const u8, len: usize) -> usize;
 }
 
 /// Copies 4 to 64 bytes from a mapping without a call. False if a page is lost, and for other
-/// lengths: then [`copy`] does it, and finds the exact byte.
+/// lengths: then [`copy()`] does it, and finds the exact byte.
 ///
 /// Two runs, one from the start and one to the end, cover every length from that of one run
 /// to that of both. Where the compiler knows the length, one pair of runs is all that
@@ -150,9 +167,12 @@ mod tests {
 
     #[test]
     fn copies_every_length_and_nothing_beside() {
-        let from: Vec<u8> = (0..3000_u32).map(|i| (i % 251) as u8).collect();
-        for len in (0..1200).chain([2048, 2049, 2999]) {
-            for skew in [0, 1] {
+        let from: Vec<u8> = (0..90_000_u32).map(|i| (i % 251) as u8).collect();
+        let routines: [unsafe fn(*mut u8, *const u8, usize) -> usize; 2] =
+            // SAFETY: the caller's obligations are the same.
+            [copy, |to, from, len| unsafe { copy_any(to, from, len) }];
+        for len in (0..1200).chain([2048, 2049, 2999, 4096, 65535, 65536, 65537, 89_998]) {
+            for (copy, skew) in [(routines[0], 0), (routines[0], 1), (routines[1], 1)] {
                 let mut to = vec![0xAA; len + 2];
                 let target = to.as_mut_ptr().wrapping_add(1);
                 let source = from.as_ptr().wrapping_add(skew);

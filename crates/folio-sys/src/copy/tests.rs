@@ -115,7 +115,9 @@ fn pattern(len: usize, seed: u8) -> Vec<u8> {
 
 /// Every length up to 200 and some above, ending or beginning around a page's start that is lost.
 fn cases() -> impl Iterator<Item = (usize, usize)> {
-    let lengths = (0..200).chain([255, 256, 257, 1000, 1023, 1024, 1025, 1100, 3000]);
+    let lengths = (0..200).chain([
+        255, 256, 257, 511, 512, 513, 640, 1000, 1023, 1024, 1025, 1100, 3000,
+    ]);
     lengths.flat_map(|len: usize| {
         let mut befores = vec![
             0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 33, 63, 64, 65, 130, 1024, 2500,
@@ -188,6 +190,32 @@ fn a_lost_page_before_a_good_one_ends_a_write() {
             assert_eq!(mapped.write(page - before, &new[..len], policy), 0);
             assert_eq!(mapped.read(0, page, policy).1, vec![0; page]);
         }
+    }
+}
+
+/// Each of the processor's routines, whichever this processor and the length would have chosen.
+#[test]
+fn each_routine_is_exact() {
+    let page = page::size();
+    let content = pattern(40 * page, 0);
+    let mapped = Mapped::new(41);
+    mapped.fill(&content);
+    mapped.protect(40, libc::PROT_NONE);
+    let end = mapped.base.wrapping_add(40 * page);
+    let mut bytes = vec![0; 41 * page];
+    let long = [
+        (page, 2 * page),
+        (17 * page - 5, 17 * page),
+        (40 * page - 1, 41 * page - 1),
+    ];
+    for (before, len) in cases().chain(long) {
+        bytes[..len].fill(0);
+        let from = end.wrapping_sub(before);
+        // SAFETY: within the mapping, and `bytes` has as many.
+        let left = unsafe { guarded::copy_any(bytes.as_mut_ptr(), from, len) };
+        assert_eq!(left, len - before);
+        assert_eq!(bytes[..before], content[40 * page - before..]);
+        assert!(bytes[before..len].iter().all(|&byte| byte == 0));
     }
 }
 

@@ -19,6 +19,9 @@ mod routine;
 #[path = "x86/routine_64.rs"]
 mod routine;
 
+#[cfg(target_arch = "x86_64")]
+pub(in crate::copy) use routine::{WIDE, copy_wide};
+
 #[cfg(target_arch = "x86")]
 use libc::{REG_EAX as FLAG, REG_EIP as PC};
 #[cfg(target_arch = "x86_64")]

@@ -40,7 +40,7 @@ impl Record {
         source: &AtomicPtr<T>,
         barrier: Barrier,
     ) -> Option<Protected<'_, T>> {
-        if !self.hazard.load(Ordering::Relaxed).is_null() {
+        if !self.is_idle() {
             return None;
         }
         let pointer = source.load(Ordering::Relaxed);
@@ -60,6 +60,13 @@ impl Record {
         // Acquire: what it points to was written before the source pointed to it. An
         // object that was freed, and another made in its place, is protected as well.
         (source.load(Ordering::Acquire) == pointer).then_some(protected)
+    }
+
+    /// Whether nothing is protected. For the thread alone that the record belongs to.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "as for protect")]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.hazard.load(Ordering::Relaxed).is_null()
     }
 
     /// Whether the thread may be reading through `pointer`. A heavy barrier must stand

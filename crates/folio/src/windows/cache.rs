@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use folio_sys::fault::FaultPolicy;
 use folio_sys::hazard::{Cursor, Key};
-use folio_sys::mapping::{ReadError, Span};
+use folio_sys::mapping::Span;
 
 use super::extent::{Extent, Geometry};
 use super::locality::Locality;
@@ -64,16 +64,19 @@ impl Window {
         self.span.len().saturating_sub(before)
     }
 
-    /// Fills `buf`; `None` if the window does not have all of it.
+    /// Fills `buf`, if the window has all of it. Says no more, and so costs no more, than whether it did.
     #[inline]
-    pub(super) fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Option<Result<()>> {
+    pub(super) fn has_read(&self, offset: u64, buf: &mut [u8]) -> bool {
         // An offset before the start wraps around to one beyond every end.
+        let within = address_offset(offset.wrapping_sub(self.start));
+        self.span.read_exact_at(within, buf).is_ok()
+    }
+
+    /// Fills `buf`.
+    pub(super) fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let within = offset.wrapping_sub(self.start);
-        match self.span.read_exact_at(address_offset(within), buf) {
-            Ok(()) => Some(Ok(())),
-            Err(ReadError::OutOfRange) => None,
-            Err(error) => Some(Err(self.map.failed(&self.span, within, buf.len(), error))),
-        }
+        let read = self.span.read_exact_at(address_offset(within), buf);
+        read.map_err(|error| self.map.failed(&self.span, within, buf.len(), error))
     }
 }
 

@@ -7,7 +7,7 @@ use folio::{Error, ReadAt, View, Windows};
 use super::{Random, byte_at, bytes_at, file_of, page};
 
 const THREADS: u64 = 4;
-const READS: u64 = 20_000;
+const READS: u64 = 10_000;
 
 fn assert_send_and_sync<T: Send + Sync>() {}
 

@@ -6,7 +6,7 @@ use crate::copy::fault_table::fault_entry;
 
 // folio_guarded_copy(to, from, len, all on the stack) -> eax: bytes not copied
 //
-// The same as for 64 bits, whose comment says why it is right, with edi, esi and edx
+// The same as for 64 bits, whose comment says why it is right, without the wide steps, and with edi, esi and edx
 // in the parts of rdi, rsi and rdx. Runs of 8 bytes go through SSE2 registers.
 global_asm!(
     ".pushsection .text.folio_guarded_copy,\"ax\",@progbits",
@@ -112,10 +112,12 @@ global_asm!(
     "41:",
     "30:",
     "mov ecx, edx",
+    "add edx, edi",
     "31:",
     "rep movsb",
     "32:",
-    "mov eax, ecx",
+    "mov eax, edx",
+    "sub eax, edi",
     "33:",
     "pop edi",
     ".cfi_adjust_cfa_offset -4",
