@@ -6,5 +6,6 @@ pub(crate) mod completions;
 pub(crate) mod get;
 pub(crate) mod lab;
 pub(crate) mod man;
+pub(crate) mod probe;
 pub(crate) mod serve;
 pub(crate) mod stat;

@@ -8,7 +8,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`mapping`] | [`Mapping`](mapping::Mapping): bytes of a file in memory, copied out under guard |
-//! | [`fault`] | the SIGBUS handler, and how a fault becomes an error |
+//! | [`fault`] | the handler of SIGBUS and SIGSEGV, and how a fault becomes an error |
 //! | [`advice`] | what the kernel is told about pages |
 //! | [`file`](mod@file) | what files are made of, and making them longer |
 //! | [`frozen`] | bytes proven immutable, as slices |

@@ -42,7 +42,7 @@ pub struct Map {
 }
 
 impl Map {
-    /// Options: the whole file, lost pages reported by the SIGBUS handler.
+    /// Options: the whole file, lost pages found out by the signal handler.
     #[must_use]
     pub fn options() -> MapOptions {
         MapOptions::default()

@@ -69,7 +69,7 @@ fn copy_in_order(source: &Source, args: &Args, out: &mut impl Write) -> Outcome 
 }
 
 /// A count of bytes: digits, then perhaps K, M, G or T.
-fn parse_bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let (digits, shift) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (1, 10),
         Some(b'm' | b'M') => (1, 20),

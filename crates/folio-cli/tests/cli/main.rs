@@ -16,6 +16,7 @@ mod debian_index;
 mod folder;
 mod get;
 mod manual;
+mod probe;
 mod process;
 mod program;
 mod pty;

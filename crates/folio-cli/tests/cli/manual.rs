@@ -8,7 +8,17 @@ use crate::folder::Folder;
 use crate::process::run;
 use crate::program::have;
 
-const SUBCOMMANDS: [&str; 7] = ["build", "get", "serve", "stat", "cat", "completions", "man"];
+const SUBCOMMANDS: [&str; 9] = [
+    "build",
+    "get",
+    "serve",
+    "stat",
+    "cat",
+    "probe",
+    "lab",
+    "completions",
+    "man",
+];
 
 #[test]
 fn there_is_help_for_each_subcommand() {
