@@ -3,33 +3,12 @@
 //! All ways answer the same: all bytes came, or the count of those before the first
 //! one lost.
 
-#[cfg(all(
-    target_os = "linux",
-    any(
-        all(target_arch = "x86_64", target_pointer_width = "64"),
-        all(target_arch = "x86", target_feature = "sse2", target_env = "gnu"),
-        all(target_arch = "aarch64", target_pointer_width = "64"),
-    )
-))]
+#[cfg(guarded)]
 mod fault_table;
-#[cfg(all(
-    target_os = "linux",
-    any(
-        all(target_arch = "x86_64", target_pointer_width = "64"),
-        all(target_arch = "x86", target_feature = "sse2", target_env = "gnu"),
-        all(target_arch = "aarch64", target_pointer_width = "64"),
-    )
-))]
+#[cfg(guarded)]
 pub(crate) mod guarded;
 
-#[cfg(not(all(
-    target_os = "linux",
-    any(
-        all(target_arch = "x86_64", target_pointer_width = "64"),
-        all(target_arch = "x86", target_feature = "sse2", target_env = "gnu"),
-        all(target_arch = "aarch64", target_pointer_width = "64"),
-    )
-)))]
+#[cfg(not(guarded))]
 #[path = "copy/unguarded.rs"]
 mod guarded;
 

@@ -27,23 +27,9 @@
 
 use std::io;
 
-#[cfg(all(
-    target_os = "linux",
-    any(
-        all(target_arch = "x86_64", target_pointer_width = "64"),
-        all(target_arch = "x86", target_feature = "sse2", target_env = "gnu"),
-        all(target_arch = "aarch64", target_pointer_width = "64"),
-    )
-))]
+#[cfg(guarded)]
 mod handler;
-#[cfg(all(
-    target_os = "linux",
-    any(
-        all(target_arch = "x86_64", target_pointer_width = "64"),
-        all(target_arch = "x86", target_feature = "sse2", target_env = "gnu"),
-        all(target_arch = "aarch64", target_pointer_width = "64"),
-    )
-))]
+#[cfg(guarded)]
 mod previous;
 
 /// How a read of mapped bytes survives the loss of a page.
@@ -104,13 +90,6 @@ impl FaultPolicy {
     }
 }
 
-#[cfg(not(all(
-    target_os = "linux",
-    any(
-        all(target_arch = "x86_64", target_pointer_width = "64"),
-        all(target_arch = "x86", target_feature = "sse2", target_env = "gnu"),
-        all(target_arch = "aarch64", target_pointer_width = "64"),
-    )
-)))]
+#[cfg(not(guarded))]
 #[path = "fault/no_handler.rs"]
 mod handler;

@@ -1,13 +1,6 @@
 //! Whoever else has a handler of SIGBUS or SIGSEGV: everything that is not folio's
 //! reaches them as if folio were not there. Each case in a process of its own.
-#![cfg(all(
-    target_os = "linux",
-    any(
-        all(target_arch = "x86_64", target_pointer_width = "64"),
-        all(target_arch = "x86", target_feature = "sse2", target_env = "gnu"),
-        all(target_arch = "aarch64", target_pointer_width = "64"),
-    )
-))]
+#![cfg(guarded)]
 #![expect(
     unsafe_code,
     reason = "signal actions are set and faults raised by hand"
