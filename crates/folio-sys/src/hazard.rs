@@ -235,6 +235,7 @@ impl Drop for Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::OnceLock;
     use std::sync::atomic::AtomicBool;
 
     #[test]
@@ -260,9 +261,10 @@ mod tests {
 
     #[test]
     fn what_is_held_for_ever_is_never_removed() {
+        // Nor is anything else at its address, which therefore no other test shall get.
+        static CURSOR: OnceLock<Cursor<i32>> = OnceLock::new();
         std::thread::spawn(|| {
-            // Nor is anything else at its address, which therefore no other test shall get.
-            let cursor = Box::leak(Box::new(Cursor::new()));
+            let cursor = CURSOR.get_or_init(Cursor::new);
             let key = cursor.insert(Arc::new(7));
             cursor.point_to(key);
             std::mem::forget(cursor.current().unwrap());
