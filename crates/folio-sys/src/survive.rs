@@ -116,9 +116,12 @@ impl Entry {
 ///
 /// Async-signal-safe: it reads atomics and makes one system call, without touching `errno`
 /// on Linux, where folio has a handler.
-#[allow(
-    dead_code,
-    reason = "the signal handler calls it, which not every architecture has"
+#[cfg_attr(
+    not(any(guarded, test)),
+    expect(
+        dead_code,
+        reason = "the signal handler calls it, which not every architecture has"
+    )
 )]
 pub(crate) fn replace_lost_page(address: usize) -> bool {
     let mut entry = FIRST.load(Ordering::Acquire);

@@ -1,8 +1,5 @@
 //! Slices whose file is cut short read zeros, and the process lives.
-#![cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64")
-))]
+#![cfg(guarded)]
 #![expect(unsafe_code, reason = "slices of mapped bytes are had by promise")]
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
