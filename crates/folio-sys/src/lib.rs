@@ -19,6 +19,7 @@
 //! | [`page`] | page size and page arithmetic |
 //! | [`reservation`] | address space set aside |
 //! | [`shared`] | counters that a process and its children share |
+//! | [`prefetch`] | what will be read soon |
 //! | [`process`] | `fork`, and children that end with their parent |
 
 #![expect(
@@ -38,6 +39,7 @@ pub mod memfd;
 pub mod page;
 #[cfg(target_os = "linux")]
 pub mod pass;
+pub mod prefetch;
 pub mod process;
 pub mod reservation;
 pub mod shared;

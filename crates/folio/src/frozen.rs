@@ -157,13 +157,13 @@ impl ReadAt for Frozen {
         self.bytes.read_at(offset_bytes, buf)
     }
 
-    fn out_of_range(&self, offset: u64, len: u64) -> Error {
-        Error::OutOfRange {
-            path: self.path.to_path_buf(),
-            offset,
-            len,
-            size: self.bytes.len() as u64,
-        }
+    #[inline]
+    fn prefetch(&self, offset_bytes: u64, len: usize) {
+        self.bytes.prefetch(offset_bytes, len);
+    }
+
+    fn source_path(&self) -> &Path {
+        &self.path
     }
 }
 

@@ -261,13 +261,13 @@ impl ReadAt for Map {
             .map_err(|error| self.failed(&self.span, offset_bytes, buf.len(), error))
     }
 
-    fn out_of_range(&self, offset: u64, len: u64) -> Error {
-        Error::OutOfRange {
-            path: self.path.clone(),
-            offset,
-            len,
-            size: self.len(),
-        }
+    #[inline]
+    fn prefetch(&self, offset_bytes: u64, len: usize) {
+        self.span.prefetch(address_offset(offset_bytes), len);
+    }
+
+    fn source_path(&self) -> &Path {
+        &self.path
     }
 }
 

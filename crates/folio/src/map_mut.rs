@@ -361,12 +361,7 @@ impl ReadAt for MapMut {
             .map_err(|error| self.read_failed(offset_bytes, buf.len(), error))
     }
 
-    fn out_of_range(&self, offset: u64, len: u64) -> Error {
-        Error::OutOfRange {
-            path: self.path().to_owned(),
-            offset,
-            len,
-            size: self.len(),
-        }
+    fn source_path(&self) -> &Path {
+        self.path()
     }
 }

@@ -276,13 +276,15 @@ impl ReadAt for View {
         self.read_exact_slow(offset_bytes, buf)
     }
 
-    fn out_of_range(&self, offset: u64, len: u64) -> Error {
-        Error::OutOfRange {
-            path: self.path().to_owned(),
-            offset,
-            len,
-            size: self.len(),
+    #[inline]
+    fn prefetch(&self, offset_bytes: u64, len: usize) {
+        if let Bytes::Mapped { span, .. } = &self.bytes {
+            span.prefetch(address_offset(offset_bytes), len);
         }
+    }
+
+    fn source_path(&self) -> &Path {
+        self.path()
     }
 }
 

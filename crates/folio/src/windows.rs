@@ -277,13 +277,8 @@ impl ReadAt for Windows {
         self.read_exact_elsewhere(offset_bytes, buf)
     }
 
-    fn out_of_range(&self, offset: u64, len: u64) -> Error {
-        Error::OutOfRange {
-            path: self.path().to_owned(),
-            offset,
-            len,
-            size: self.len(),
-        }
+    fn source_path(&self) -> &Path {
+        self.path()
     }
 }
 
