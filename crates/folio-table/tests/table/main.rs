@@ -11,5 +11,6 @@ mod differential;
 mod fixture;
 mod hostile;
 mod importing;
+mod ordered;
 mod random;
 mod small;
