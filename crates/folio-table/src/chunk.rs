@@ -5,9 +5,12 @@ use folio::ReadAt;
 use crate::lookup::reserve;
 use crate::{Result, Table};
 
-/// What is read at once: enough that the call costs little for each record, and so little that it
-/// stays in the first-level cache until it is used.
+/// What a walk reads at once: enough that the call costs little for each record, and so little that
+/// it stays in the first-level cache until it is used.
 pub(crate) const CHUNK_LEN: usize = 16 << 10;
+
+/// What a walk reads first: many end within a page.
+const FIRST_LEN: usize = 4 << 10;
 
 /// A buffer above this length was for one long record, and is given back after it.
 const KEPT_LEN: usize = 1 << 20;
@@ -17,9 +20,21 @@ const KEPT_LEN: usize = 1 << 20;
 pub(crate) struct Chunk {
     bytes: Vec<u8>,
     offset: u64,
+    /// How much is read at least the next time, and how much from then on.
+    least: usize,
+    later: usize,
 }
 
 impl Chunk {
+    /// A chunk that reads ahead; the default one reads what it is asked for.
+    pub(crate) fn reading_ahead() -> Self {
+        Self {
+            least: FIRST_LEN,
+            later: CHUNK_LEN,
+            ..Self::default()
+        }
+    }
+
     /// What is held of the section from `offset` on; nothing, perhaps.
     #[inline]
     pub(crate) fn rest(&self, offset: u64) -> &[u8] {
@@ -47,15 +62,11 @@ impl Chunk {
 
     /// Reads the section on from `offset`: at least `len` bytes, if it has them.
     #[cold]
-    pub(crate) fn fill<B: ReadAt>(
-        &mut self,
-        table: &Table<B>,
-        offset: u64,
-        len: usize,
-    ) -> Result<()> {
+    fn fill<B: ReadAt>(&mut self, table: &Table<B>, offset: u64, len: usize) -> Result<()> {
         let layout = &table.layout;
         let room = layout.records_len.saturating_sub(offset);
-        let wanted = room.min(len.max(CHUNK_LEN) as u64);
+        let wanted = room.min(len.max(self.least) as u64);
+        self.least = self.later;
         if self.bytes.capacity() > KEPT_LEN && wanted <= KEPT_LEN as u64 {
             self.bytes = Vec::new();
         }

@@ -25,7 +25,7 @@ impl<'a, B: ReadAt> Records<'a, B> {
         Self {
             table,
             next,
-            chunk: Chunk::default(),
+            chunk: Chunk::reading_ahead(),
         }
     }
 
@@ -79,6 +79,17 @@ impl<'a, B: ReadAt> Records<'a, B> {
         let at = self.table.layout.records_offset + self.table.layout.records_len;
         let what = format!("the records end after {passed}, but there should be {count}");
         Err(self.table.damaged(at, what))
+    }
+
+    /// The key of the next record, which is not passed; `None` after the last.
+    pub(crate) fn peek(&mut self) -> Result<Option<&[u8]>> {
+        let next = self.next;
+        let record = self.advance();
+        self.next = next;
+        match record? {
+            Some(record) => self.key(&record).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The key of a record that was just passed.

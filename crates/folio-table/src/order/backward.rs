@@ -4,7 +4,7 @@
 use folio::ReadAt;
 
 use super::Position;
-use crate::chunk::Chunk;
+use crate::chunk::{CHUNK_LEN, Chunk};
 use crate::format::{HEAD_MAX_LEN, PAGE_LEN, Record};
 use crate::records::too_long;
 use crate::{Result, Table};
@@ -53,6 +53,10 @@ impl Backward {
             (page, first) = found.ok_or_else(|| table.disordered(last_page))?;
         }
         self.base = first.offset;
+        // All heads of a page, which is shorter than a chunk, and the records up to the last one.
+        let len = (at.offset - self.base).min(CHUNK_LEN as u64);
+        let len = usize::try_from(len).unwrap_or(CHUNK_LEN) + HEAD_MAX_LEN;
+        self.chunk.run(table, self.base, len)?;
         let mut offset = first.offset;
         while offset < at.offset {
             let head = self.chunk.run(table, offset, HEAD_MAX_LEN)?;
@@ -71,8 +75,6 @@ impl Backward {
             return Err(table.disordered(page));
         }
         self.end = Some(at);
-        // The walk may have ended past the beginning, which comes last.
-        self.chunk.run(table, self.base, HEAD_MAX_LEN)?;
         Ok(())
     }
 

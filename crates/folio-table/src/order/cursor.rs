@@ -2,8 +2,9 @@
 
 use folio::ReadAt;
 
+use super::Position;
 use super::seek::Side;
-use super::{Position, Scan};
+use crate::records::Records;
 use crate::{Error, Result, Table};
 
 /// A place between two records, which outlives the scan, the process, and the table.
@@ -52,16 +53,12 @@ struct Identity {
 }
 
 impl Cursor {
-    pub(super) fn new<B: ReadAt>(table: &Table<B>, place: Position) -> Result<Self> {
-        let mut rest = Scan::new(table, place, table.end());
-        let key = match rest.next_key()? {
-            Some((key, _)) => key.to_vec(),
-            None => Vec::new(),
-        };
+    /// The place before the next of these records.
+    pub(super) fn before<B: ReadAt>(records: &mut Records<'_, B>) -> Result<Self> {
         Ok(Self {
-            table: Identity::of(table),
-            rank: place.rank,
-            key,
+            table: Identity::of(records.table()),
+            rank: records.passed(),
+            key: records.peek()?.unwrap_or_default().to_vec(),
         })
     }
 
@@ -113,7 +110,7 @@ impl Cursor {
     }
 
     /// The cursor as a number below 2⁶³, for protocols that have no room for more: see
-    /// [`Scan::resume_number`]. It is 0 before the first record, and nowhere else.
+    /// [`Scan::resume_number`](crate::Scan::resume_number). It is 0 before the first record, and nowhere else.
     ///
     /// The number has no key in it. A table that took the place of the cursor's own is
     /// told from it by the bits that the rank leaves: 39 for ten million records.

@@ -136,8 +136,8 @@ impl<'a, B: ReadAt> Scan<'a, B> {
     /// # Errors
     ///
     /// As for [`next_record`](Self::next_record).
-    pub fn cursor(&self) -> Result<Cursor> {
-        Cursor::new(self.table(), self.records.next())
+    pub fn cursor(&mut self) -> Result<Cursor> {
+        Cursor::before(&mut self.records)
     }
 
     /// The place that the back has come to.
@@ -146,7 +146,7 @@ impl<'a, B: ReadAt> Scan<'a, B> {
     ///
     /// As for [`next_record`](Self::next_record).
     pub fn cursor_back(&self) -> Result<Cursor> {
-        Cursor::new(self.table(), self.back)
+        Cursor::before(&mut Records::at(self.table(), self.back))
     }
 
     /// Leaves out the records before a place.

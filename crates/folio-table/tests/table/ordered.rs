@@ -113,7 +113,7 @@ fn walk<'t>(
             break;
         }
         if random.below(20) == 0 {
-            scan = resumed(table, &scan, forwards, &expected, random);
+            scan = resumed(table, &mut scan, forwards, &expected, random);
         }
     }
 }
@@ -121,7 +121,7 @@ fn walk<'t>(
 /// Another scan that goes on where this one is, by a cursor.
 fn resumed<'t>(
     table: &'t Table<Vec<u8>>,
-    scan: &Scan<'_, Vec<u8>>,
+    scan: &mut Scan<'_, Vec<u8>>,
     forwards: bool,
     expected: &VecDeque<Record>,
     random: &mut Random,
