@@ -1,5 +1,5 @@
 //! The records from the last to the first: a page's records are walked through once, forwards,
-//! and their offsets kept.
+//! and their places kept.
 
 use folio::ReadAt;
 
@@ -12,10 +12,8 @@ use crate::{Result, Table};
 /// What is kept of one page while its records are gone through backwards.
 #[derive(Default)]
 pub(super) struct Backward {
-    /// Where its first record begins in the records section.
-    base: u64,
-    /// Where its records begin, counted from there, as far as they are still to come.
-    starts: Vec<u16>,
+    /// Its records, as far as they are still to come.
+    records: Vec<Record>,
     /// Where the last of them ends.
     end: Option<Position>,
     chunk: Chunk,
@@ -27,14 +25,12 @@ impl Backward {
     /// The record that ends at a position.
     #[inline]
     pub(super) fn before<B: ReadAt>(&mut self, table: &Table<B>, at: Position) -> Result<Record> {
-        if self.end != Some(at) || self.starts.is_empty() {
+        if self.end != Some(at) || self.records.is_empty() {
             self.load(table, at)?;
         }
-        let start = self.starts.last().copied().unwrap_or_default();
-        let offset = self.base + u64::from(start);
-        let head = self.chunk.run(table, offset, HEAD_MAX_LEN)?;
-        let record = table.record(offset, head)?;
-        self.starts.pop();
+        let record = self.records.pop();
+        let record = record.ok_or_else(|| table.disordered(at.offset / PAGE_LEN))?;
+        let offset = record.offset;
         self.end = at.rank.checked_sub(1).map(|rank| Position { offset, rank });
         Ok(record)
     }
@@ -42,7 +38,7 @@ impl Backward {
     /// Goes through the page whose records end at a position, or run on to it.
     #[cold]
     fn load<B: ReadAt>(&mut self, table: &Table<B>, at: Position) -> Result<()> {
-        self.starts.clear();
+        self.records.clear();
         self.end = None;
         let last_page = at.offset.saturating_sub(1) / PAGE_LEN;
         let mut page = last_page;
@@ -52,11 +48,10 @@ impl Backward {
             let found = table.page_before(at.offset)?;
             (page, first) = found.ok_or_else(|| table.disordered(last_page))?;
         }
-        self.base = first.offset;
         // All heads of a page, which is shorter than a chunk, and the records up to the last one.
-        let len = (at.offset - self.base).min(CHUNK_LEN as u64);
+        let len = (at.offset - first.offset).min(CHUNK_LEN as u64);
         let len = usize::try_from(len).unwrap_or(CHUNK_LEN) + HEAD_MAX_LEN;
-        self.chunk.run(table, self.base, len)?;
+        self.chunk.run(table, first.offset, len)?;
         let mut offset = first.offset;
         while offset < at.offset {
             let head = self.chunk.run(table, offset, HEAD_MAX_LEN)?;
@@ -64,14 +59,12 @@ impl Backward {
             if offset / PAGE_LEN != page {
                 return Err(table.disordered(page));
             }
-            // Within a page.
-            self.starts
-                .push(u16::try_from(offset - self.base).unwrap_or(u16::MAX));
+            self.records.push(record);
             offset += record.len();
         }
-        let rank = first.rank + self.starts.len() as u64;
+        let rank = first.rank + self.records.len() as u64;
         if (Position { offset, rank }) != at {
-            self.starts.clear();
+            self.records.clear();
             return Err(table.disordered(page));
         }
         self.end = Some(at);
