@@ -170,6 +170,10 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// The bytes of a cursor are not those of one.
+    #[error("not a cursor, or one of another version")]
+    Cursor,
+
     /// A line of the input cannot be imported.
     #[error("{}: line {line}: {problem}", path.display())]
     Line {

@@ -27,12 +27,14 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod chunk;
 mod error;
 mod format;
 pub mod import;
 mod info;
 mod iter;
 mod lookup;
+mod order;
 mod records;
 mod table;
 mod verify;
@@ -43,4 +45,5 @@ pub use format::{FORMAT_VERSION, MAX_KEY_LEN, MAX_VALUE_LEN};
 pub use info::{Info, Section, SectionKind};
 pub use iter::Iter;
 pub use lookup::ValueRange;
+pub use order::{Cursor, KeyRange, Scan};
 pub use table::Table;
