@@ -34,6 +34,7 @@ mod info;
 mod iter;
 mod lookup;
 mod records;
+mod store;
 mod table;
 mod verify;
 
@@ -43,4 +44,5 @@ pub use format::{FORMAT_VERSION, MAX_KEY_LEN, MAX_VALUE_LEN};
 pub use info::{Info, Section, SectionKind};
 pub use iter::Iter;
 pub use lookup::ValueRange;
+pub use store::{Generation, GenerationInfo, Pruned, Store, StoreReader};
 pub use table::Table;
