@@ -37,7 +37,7 @@ mod records;
 mod table;
 mod verify;
 
-pub use builder::{Builder, OnDuplicate};
+pub use builder::{Builder, OnDuplicate, remove_temporary_files};
 pub use error::{Error, Result};
 pub use format::{FORMAT_VERSION, MAX_KEY_LEN, MAX_VALUE_LEN};
 pub use info::{Info, Section, SectionKind};

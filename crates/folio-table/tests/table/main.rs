@@ -11,5 +11,6 @@ mod differential;
 mod fixture;
 mod hostile;
 mod importing;
+mod out_of_core;
 mod random;
 mod small;
