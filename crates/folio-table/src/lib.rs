@@ -36,6 +36,7 @@ mod iter;
 mod lookup;
 mod order;
 mod records;
+mod store;
 mod table;
 mod verify;
 
@@ -46,4 +47,5 @@ pub use info::{Info, Section, SectionKind};
 pub use iter::Iter;
 pub use lookup::ValueRange;
 pub use order::{Cursor, KeyRange, Scan};
+pub use store::{Generation, GenerationInfo, Pruned, Store, StoreReader};
 pub use table::Table;

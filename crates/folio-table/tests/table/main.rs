@@ -14,3 +14,4 @@ mod importing;
 mod ordered;
 mod random;
 mod small;
+mod windowed;
