@@ -29,6 +29,7 @@
 mod builder;
 mod chunk;
 mod error;
+pub mod export;
 mod format;
 pub mod import;
 mod info;

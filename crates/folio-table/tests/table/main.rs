@@ -8,6 +8,7 @@
 mod building;
 mod damage;
 mod differential;
+mod exporting;
 mod fixture;
 mod hostile;
 mod importing;
