@@ -11,8 +11,7 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 
-use folio::{Kind, Source, View};
-use zerocopy::little_endian::U64;
+use folio::{Kind, ReadAt, Source, View};
 
 use super::folder::{Folder, open_regular};
 use super::lock::StoreLock;
@@ -108,11 +107,17 @@ impl Hint {
     /// The number now, if it is settled; else [`UNSETTLED`].
     #[inline]
     pub(super) fn load(&self) -> u64 {
-        let number = self.view.as_ref().map(|view| view.get::<U64>(0));
-        match number {
-            Some(Ok(number)) if number.get() % 2 == 0 => number.get(),
-            // Odd, or the file has become shorter.
-            _ => UNSETTLED,
+        let mut bytes = [0; 8];
+        let Some(view) = &self.view else {
+            return UNSETTLED;
+        };
+        // It fails where the file has become shorter.
+        let read = view.read_exact_at(0, &mut bytes);
+        let number = u64::from_le_bytes(bytes);
+        if read.is_ok() && number % 2 == 0 {
+            number
+        } else {
+            UNSETTLED
         }
     }
 
