@@ -15,7 +15,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The bytes behind a table could not be read.
     #[error(transparent)]
-    Bytes(#[from] folio::Error),
+    Bytes(folio::Error),
 
     /// A system call failed.
     #[error("{}: cannot {action}", path.display())]
@@ -207,6 +207,27 @@ pub enum Error {
         /// The name.
         found: String,
     },
+}
+
+impl From<folio::Error> for Error {
+    fn from(error: folio::Error) -> Self {
+        match error {
+            folio::Error::Checksum {
+                path,
+                what,
+                offset,
+                expected,
+                found,
+            } => Self::Checksum {
+                path,
+                what,
+                offset,
+                expected,
+                found,
+            },
+            error => Self::Bytes(error),
+        }
+    }
 }
 
 impl Error {

@@ -6,7 +6,7 @@ use std::{fmt, fs};
 use folio::{ReadAt, Source, View};
 
 use crate::format::{FOOTER_LEN, Footer, Layout, PAGE_LEN, RawHeader};
-use crate::{Error, Info, Iter, Result};
+use crate::{Error, Info, Iter, Result, TableOptions};
 
 /// A table over bytes that are mapped, in memory, or wherever else [`ReadAt`] reaches.
 ///
@@ -71,6 +71,12 @@ impl Table<View> {
             return Err(not_a_table("a file of unknown length"));
         }
         Self::from_bytes(source.whole()?, path)
+    }
+
+    /// Options: no checksums are checked but those of the header and the footer.
+    #[must_use]
+    pub fn options() -> TableOptions {
+        TableOptions::default()
     }
 }
 
@@ -152,6 +158,17 @@ impl<B: ReadAt> Table<B> {
     #[must_use]
     pub fn iter(&self) -> Iter<'_, B> {
         Iter::new(self)
+    }
+
+    /// The same table over other bytes, which are known to be the same.
+    pub(crate) fn map<C>(self, other: impl FnOnce(B) -> C) -> Table<C> {
+        Table {
+            bytes: other(self.bytes),
+            name: self.name,
+            info: self.info,
+            layout: self.layout,
+            sums_checksum: self.sums_checksum,
+        }
     }
 
     /// A fault of the table at `offset` of the file.
