@@ -65,8 +65,13 @@ impl<B> Checked<B> {
 }
 
 impl<B: ReadAt> Table<B> {
-    /// The same table, whose bytes are checked from now on.
-    pub(crate) fn checked(self, verify: Verify) -> Result<Table<Checked<B>>> {
+    /// The same table, whose pages are checked from now on.
+    ///
+    /// # Errors
+    ///
+    /// With [`Verify::Open`], those of [`Table::verify`]; with [`Verify::Touch`],
+    /// [`Error::Io`] when there is no memory to be shared.
+    pub fn checked(self, verify: Verify) -> Result<Table<Checked<B>>> {
         if verify == Verify::Open {
             self.verify(|_| ())?;
         }

@@ -49,3 +49,4 @@ pub use iter::Iter;
 pub use lookup::ValueRange;
 pub use options::TableOptions;
 pub use table::Table;
+pub use verify::{Damage, Findings};

@@ -23,10 +23,15 @@ const CHUNK_LEN: usize = 128 << 10;
 
 impl<'a, B: ReadAt> Records<'a, B> {
     pub(crate) fn new(table: &'a Table<B>) -> Self {
+        Self::starting_at(table, 0, 0)
+    }
+
+    /// The records from the one of this rank on, which begins at this offset of the section.
+    pub(crate) fn starting_at(table: &'a Table<B>, rank: u64, offset: u64) -> Self {
         Self {
             table,
-            next: 0,
-            passed: 0,
+            next: offset,
+            passed: rank,
             buf: Vec::new(),
             buf_offset: 0,
         }

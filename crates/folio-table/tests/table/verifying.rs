@@ -1,11 +1,12 @@
 //! Tables whose checksums are checked while they are used.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use folio::ReadAt;
-use folio_table::{Builder, Checked, Error, Table, Verify};
+use folio_table::{Builder, Checked, Error, Findings, SectionKind, Table, Verify};
 
 use crate::random::Random;
 use crate::small::{self, PAGE, Section};
@@ -314,4 +315,130 @@ fn tables_of_nothing() {
         assert_eq!(table.get(b"key").unwrap(), None);
         assert_eq!(table.iter().count(), 0);
     }
+}
+
+fn verify_all(bytes: &[u8], threads: usize) -> Findings {
+    let table = Table::from_bytes(bytes, "all").unwrap();
+    let done = AtomicU64::new(0);
+    let found = table.verify_all(NonZeroUsize::new(threads).unwrap(), |bytes| {
+        assert!(bytes <= table.info().file_len);
+        done.fetch_max(bytes, Ordering::Relaxed);
+    });
+    assert_eq!(done.into_inner(), table.info().file_len);
+    found
+}
+
+/// Some hundred pages of records; values of all lengths, a few of many pages.
+fn many() -> Vec<u8> {
+    let mut random = Random::new(2);
+    let mut builder = Builder::new();
+    for n in 0..3000 {
+        let len = match n % 500 {
+            0 => 40_000,
+            rest => rest % 90,
+        };
+        let value = random.bytes(len);
+        builder
+            .add(1, format!("{n:05}").as_bytes(), &value)
+            .unwrap();
+    }
+    builder.to_vec().unwrap()
+}
+
+#[test]
+fn all_that_is_damaged_is_found_whatever_the_threads() {
+    let whole = many();
+    let records = small::range(&whole, Section::Records);
+    let index = small::range(&whole, Section::Index);
+    let order = small::range(&whole, Section::Order);
+    let sums = small::range(&whole, Section::Sums);
+    for threads in [1, 2, 3, 7, 64] {
+        assert!(verify_all(&whole, threads).is_whole());
+        let mut bytes = whole.clone();
+        let places = [
+            records.start,
+            records.end - 1,
+            index.start + 5000,
+            order.start + 16,
+        ];
+        for at in places {
+            bytes[at] ^= 4;
+        }
+        let found = verify_all(&bytes, threads);
+        assert_eq!(found.count, 4);
+        let found: Vec<_> = (found.damages.iter())
+            .map(|damage| (damage.section.unwrap(), damage.offset_bytes))
+            .collect();
+        let pages = places.map(|at| (at - at % PAGE) as u64);
+        let expected = [
+            (SectionKind::Records, pages[0]),
+            (SectionKind::Records, pages[1]),
+            (SectionKind::HashIndex, pages[2]),
+            (SectionKind::Order, pages[3]),
+        ];
+        assert_eq!(found, expected);
+        // A checksum itself: that of the second page.
+        let mut bytes = whole.clone();
+        bytes[sums.start + 8] ^= 1;
+        let found = verify_all(&bytes, threads);
+        assert_eq!(found.count, 2);
+        assert_eq!(found.damages[0].offset_bytes, 2 * PAGE as u64);
+        assert_eq!(found.damages[1].section, Some(SectionKind::Checksums));
+    }
+}
+
+#[test]
+fn more_damage_than_is_kept_is_counted() {
+    let mut builder = Builder::new();
+    builder.add(1, b"key", &vec![7; 1100 * PAGE]).unwrap();
+    let mut bytes = builder.to_vec().unwrap();
+    for page in bytes.chunks_mut(PAGE).skip(1).take(1050) {
+        page[9] = 8;
+    }
+    let found = verify_all(&bytes, 2);
+    assert_eq!((found.count, found.damages.len()), (1050, Findings::MOST));
+}
+
+#[test]
+fn what_contradicts_itself_is_found_whatever_the_threads() {
+    let whole = many();
+    let sums = small::range(&whole, Section::Sums);
+    let mut random = Random::new(9);
+    let mut stood = 0;
+    for round in 0..150 {
+        let mut bytes = whole.clone();
+        let section = [Section::Records, Section::Index, Section::Order][round % 3];
+        let range = small::range(&whole, section);
+        let at = range.start + random.below(range.len());
+        bytes[at] = bytes[at].wrapping_add(1 + u8::try_from(random.below(255)).unwrap());
+        small::mend_pages(&mut bytes, sums.clone());
+        let table = Table::from_bytes(bytes.as_slice(), "all").unwrap();
+        let stands = table.verify(|_| ()).is_ok();
+        stood += u32::from(stands);
+        for threads in [1, 4] {
+            let found = verify_all(&bytes, threads);
+            assert_eq!(found.is_whole(), stands, "byte {at}: {found:?}");
+        }
+    }
+    // Bytes of values, and the filter of an index line that lets more pass.
+    assert!((15..75).contains(&stood), "{stood}");
+}
+
+#[test]
+fn a_file_cut_short_while_it_is_verified_is_damage() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let bytes = many();
+    std::fs::write(&file, &bytes).unwrap();
+    let table = Table::open(&file).unwrap();
+    file.as_file().set_len(100_000).unwrap();
+    let found = table.verify_all(NonZeroUsize::new(2).unwrap(), |_| ());
+    let is_fault = |error: &Error| error.is_fault();
+    assert!(found.damages.iter().any(|damage| is_fault(&damage.error)));
+    assert!(
+        found
+            .damages
+            .iter()
+            .all(|damage| damage.offset_bytes >= 98_304),
+        "{found:?}"
+    );
 }
