@@ -8,11 +8,12 @@ use crate::folder::Folder;
 use crate::process::run;
 use crate::program::have;
 
-const SUBCOMMANDS: [&str; 9] = [
+const SUBCOMMANDS: [&str; 10] = [
     "build",
     "get",
     "serve",
     "stat",
+    "verify",
     "cat",
     "probe",
     "lab",
