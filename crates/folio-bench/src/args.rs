@@ -30,6 +30,10 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) check: bool,
 
+    /// How many keys the tables of the group `table` have [default: 10 million]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
+    keys: Option<u64>,
+
     /// The folio command to measure [default: the one beside this program]
     #[arg(long, value_name = "PATH")]
     folio: Option<PathBuf>,
@@ -38,8 +42,12 @@ pub(crate) struct Args {
 /// What a measurement may vary with.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    /// The names of the rows that are asked for: what only others need may be left out.
+    pub(crate) rows: Vec<&'static str>,
     /// Seconds a row, rather than as long as good figures need.
     pub(crate) quick: bool,
+    /// How many keys a table has, where the command line says so.
+    pub(crate) keys: Option<u64>,
     /// The folio command, which need not exist.
     pub(crate) folio: PathBuf,
 }
@@ -51,8 +59,17 @@ impl Args {
             us.with_file_name("folio")
         };
         Settings {
+            rows: Vec::new(),
             quick: self.quick,
+            keys: self.keys,
             folio: self.folio.clone().unwrap_or_else(beside_us),
         }
+    }
+}
+
+impl Settings {
+    /// Whether a row is asked for whose name ends like this.
+    pub(crate) fn asks_for(&self, end: &str) -> bool {
+        self.rows.iter().any(|row| row.ends_with(end))
     }
 }

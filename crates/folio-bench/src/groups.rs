@@ -23,6 +23,9 @@ pub(crate) fn all() -> Vec<Bench> {
         windows::sequential(),
         windows::thrash(),
         table::get(),
+        table::overhead(),
+        table::build(),
+        table::get_vs_hashmap(),
         serve::get_hit(),
     ]
 }

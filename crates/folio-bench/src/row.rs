@@ -36,9 +36,13 @@ impl Spec {
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) rows: &'static [Spec],
-    /// The costs of each of the rows, in their order.
-    pub(crate) measure: fn(&Settings) -> Result<Vec<Costs>, Skipped>,
+    /// The costs of each of the rows, in their order. Where one peer of several is missing, its
+    /// rows alone are skipped.
+    pub(crate) measure: fn(&Settings) -> Result<Vec<Measured>, Skipped>,
 }
+
+/// The costs of one row, or why there are none.
+pub(crate) type Measured = Result<Costs, Skipped>;
 
 /// What one unit of work cost, round by round.
 #[derive(Debug, Clone)]
