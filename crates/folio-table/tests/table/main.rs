@@ -13,3 +13,4 @@ mod hostile;
 mod importing;
 mod random;
 mod small;
+mod windowed;
