@@ -27,13 +27,16 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod chunk;
 mod error;
 mod format;
 pub mod import;
 mod info;
 mod iter;
 mod lookup;
+mod order;
 mod records;
+mod store;
 mod table;
 mod verify;
 
@@ -43,4 +46,6 @@ pub use format::{FORMAT_VERSION, MAX_KEY_LEN, MAX_VALUE_LEN};
 pub use info::{Info, Section, SectionKind};
 pub use iter::Iter;
 pub use lookup::ValueRange;
+pub use order::{Cursor, KeyRange, Scan};
+pub use store::{Generation, GenerationInfo, Pruned, Store, StoreReader};
 pub use table::Table;

@@ -11,6 +11,7 @@ mod differential;
 mod fixture;
 mod hostile;
 mod importing;
+mod ordered;
 mod random;
 mod small;
 mod windowed;
