@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::row::{Skipped, Spec};
+
 /// Measures folio beside its peers and the limits of the machine.
 #[derive(Debug, Parser)]
 #[command(name = "folio-bench", version)]
@@ -42,8 +44,8 @@ pub(crate) struct Args {
 /// What a measurement may vary with.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// The names of the rows that are asked for: what only others need may be left out.
-    pub(crate) rows: Vec<&'static str>,
+    /// The rows that are asked for: what only others need may be left out.
+    pub(crate) rows: Vec<&'static Spec>,
     /// Seconds a row, rather than as long as good figures need.
     pub(crate) quick: bool,
     /// How many keys a table has, where the command line says so.
@@ -68,8 +70,25 @@ impl Args {
 }
 
 impl Settings {
-    /// Whether a row is asked for whose name ends like this.
-    pub(crate) fn asks_for(&self, end: &str) -> bool {
-        self.rows.iter().any(|row| row.ends_with(end))
+    /// A peer, unless no row that is asked for compares with it.
+    pub(crate) fn peer<T>(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Result<T, Skipped>,
+    ) -> Result<T, Skipped> {
+        if self.rows.iter().any(|row| row.peer_name == name) {
+            make()
+        } else {
+            Err(Skipped("not asked for".into()))
+        }
+    }
+
+    /// The same for some of the rows.
+    pub(crate) fn only(&self, some: impl Fn(&Spec) -> bool) -> Self {
+        let rows = self.rows.iter().copied().filter(|row| some(row));
+        Self {
+            rows: rows.collect(),
+            ..self.clone()
+        }
     }
 }

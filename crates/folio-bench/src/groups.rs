@@ -23,9 +23,11 @@ pub(crate) fn all() -> Vec<Bench> {
         windows::sequential(),
         windows::thrash(),
         table::get(),
+        table::get_1k_values(),
         table::overhead(),
         table::build(),
-        table::get_vs_hashmap(),
+        table::scan(),
+        table::sizes(),
         serve::get_hit(),
     ]
 }

@@ -36,17 +36,17 @@ pub(crate) fn select<'a>(benches: &'a [Bench], names: &[String]) -> io::Result<V
         .collect())
 }
 
-impl<'a> Choice<'a> {
+impl Choice<'_> {
     /// The rows asked for.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = &'a Spec> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &'static Spec> {
         let rows = self.bench.rows.iter().zip(&self.wanted);
         rows.filter(|(_, wanted)| **wanted).map(|(spec, _)| spec)
     }
 
     /// Measures the bench once, and returns the rows asked for.
-    pub(crate) fn run(&self, settings: &Settings) -> Vec<(&'a Spec, Outcome)> {
+    pub(crate) fn run(&self, settings: &Settings) -> Vec<(&'static Spec, Outcome)> {
         let settings = Settings {
-            rows: self.rows().map(|spec| spec.name).collect(),
+            rows: self.rows().collect(),
             ..settings.clone()
         };
         let measured = (self.bench.measure)(&settings);

@@ -3,12 +3,18 @@
 mod build;
 mod cdb;
 mod data;
+mod entrants;
 mod field;
+mod fst;
 mod get;
-mod hashmap;
+mod lines;
 mod lmdb;
 mod ours;
+mod redb;
+mod scan;
+mod size;
 
 pub(super) use build::{build, overhead};
-pub(super) use get::get;
-pub(super) use hashmap::get as get_vs_hashmap;
+pub(super) use get::{get, get_1k_values};
+pub(super) use scan::scan;
+pub(super) use size::sizes;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::cdb::Cdb;
-use super::data::{Data, Held, SortedFirst};
-use super::field::{Field, asked};
+use super::data::{Data, Held, Records, SortedFirst};
+use super::field::Field;
 use super::lmdb::{Lmdb, Put};
 use super::ours::Ours;
 use crate::args::Settings;
@@ -24,8 +24,8 @@ pub(in crate::groups) fn build() -> Bench {
                     limit_name: None,
                     goal: Some(2.5),
                     about: "a table of 10 million records (--keys; quick: 1 million) from unsorted ones in \
-                            memory, brought to the disk: Builder, against cdb_make_add and fsync: wall time \
-                            (goal 2.5)",
+                            memory, brought to the disk: Builder, against cdb_make_add and fsync: wall time, a \
+                            record's share (goal 2.5)",
                 },
                 Spec {
                     name: "table.build_vs_lmdb",
@@ -52,9 +52,10 @@ fn measure_build(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
 
     let mut field = Field::default();
     let ours = Ok(field.enter(each_time(|| Ours::make(&held, &to_ours))));
-    let cdb = asked(settings, "_vs_cdb", Cdb::available)
+    let cdb = settings
+        .peer("tinycdb", Cdb::available)
         .map(|()| field.enter(each_time(|| Cdb::make(&held, &to_cdb))));
-    let lmdb = asked(settings, "_vs_lmdb", || {
+    let lmdb = settings.peer("LMDB", || {
         let as_they_come = time(anyhow)?;
         clear(folder.path())?;
         Ok(as_they_come < time(append)?)
@@ -72,7 +73,10 @@ fn measure_build(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
         turn: Duration::ZERO,
     };
     let results = field.run(plan, Clock::Wall, || clear(folder.path()))?;
-    let row = |peer| results.row(&ours, &peer, None);
+    let row = |peer| {
+        let row = results.row(&ours, &peer, None);
+        row.map(|costs| costs.shared_by(held.data().count))
+    };
     Ok(vec![row(cdb), row(lmdb)])
 }
 
@@ -115,27 +119,18 @@ fn measure_overhead(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     let data = Data::of(settings);
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("table");
-    let overhead = |make: &dyn Fn() -> Result<(), Skipped>| -> Result<f64, Skipped> {
+    let overhead = |make: &dyn Fn() -> Result<(), Skipped>| -> Result<Vec<f64>, Skipped> {
         clear(folder.path())?;
         make()?;
         let beside = fs::metadata(&path)?
             .len()
             .saturating_sub(data.payload_bytes());
-        Ok(per_key(beside, data.count))
+        Ok(vec![f64::from(u32::try_from(beside)?)])
     };
-    let cdb = overhead(&|| Cdb::make(&data, &path))?;
-    let ours = overhead(&|| Ours::make(&data, &path))?;
-    Ok(vec![Ok(Costs {
-        folio: vec![ours],
-        peer: vec![cdb],
+    let costs = Costs {
+        folio: overhead(&|| Ours::make(&data, &path))?,
+        peer: overhead(&|| Cdb::make(&data, &path))?,
         limit: None,
-    })])
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a figure needs no more than four digits"
-)]
-fn per_key(bytes: u64, count: u64) -> f64 {
-    bytes as f64 / count as f64
+    };
+    Ok(vec![Ok(costs.shared_by(data.count))])
 }

@@ -3,7 +3,6 @@
 use std::hint::black_box;
 
 use super::data::{Key, Queries};
-use crate::args::Settings;
 use crate::measure::{Clock, Plan, Work, interleave_all};
 use crate::row::{Costs, Measured, Skipped};
 
@@ -36,30 +35,17 @@ impl<'a> Field<'a> {
 }
 
 impl Results {
-    /// The costs of a row of which we know the contestants.
-    pub(super) fn row(&self, folio: &Seat, peer: &Seat, limit: Option<&Seat>) -> Measured {
-        let costs = |seat: &Seat| {
-            let costs = self.0.get(seat.clone()?).cloned();
+    /// The costs of a row: those of folio's seat, of a peer's and of a limit's.
+    pub(super) fn row(&self, folio: &Seat, peer: &Seat, limit: Option<usize>) -> Measured {
+        let costs = |seat: usize| {
+            let costs = self.0.get(seat).cloned();
             costs.ok_or_else(|| Skipped("not measured".into()))
         };
         Ok(Costs {
-            folio: costs(folio)?,
-            peer: costs(peer)?,
+            folio: costs(folio.clone()?)?,
+            peer: costs(peer.clone()?)?,
             limit: limit.map(costs).transpose()?,
         })
-    }
-}
-
-/// A peer, unless no row that is asked for compares with it.
-pub(super) fn asked<T>(
-    settings: &Settings,
-    end: &str,
-    make: impl FnOnce() -> Result<T, Skipped>,
-) -> Result<T, Skipped> {
-    if settings.asks_for(end) {
-        make()
-    } else {
-        Err(Skipped("not asked for".into()))
     }
 }
 

@@ -67,6 +67,16 @@ impl Lmdb {
         Ok(self.table.get(&self.reader, key)?)
     }
 
+    /// Reads all of it in order, and returns the sum of the folds of keys and values.
+    pub(super) fn scan(&self) -> Result<u64, Skipped> {
+        let mut sum = 0_u64;
+        for record in self.table.iter(&self.reader)? {
+            let (key, value) = record?;
+            sum = sum.wrapping_add(fold(key)).wrapping_add(fold(value));
+        }
+        Ok(sum)
+    }
+
     /// Where the mapping is, LMDB does not tell: a record of each page is looked up.
     pub(super) fn touch(&self) -> Result<(), Skipped> {
         These(self.data, &self.samples).each(|key, _| {

@@ -1,6 +1,6 @@
 //! folio's own table: read by the guarded path over a mapped file, as any user does.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use folio::View;
 use folio_table::{Builder, Table};
@@ -11,8 +11,7 @@ use crate::row::Skipped;
 
 /// An open table.
 pub(super) struct Ours {
-    pub(super) table: Table<View>,
-    pub(super) path: PathBuf,
+    table: Table<View>,
 }
 
 impl Ours {
@@ -31,7 +30,6 @@ impl Ours {
     pub(super) fn open(path: &Path) -> Result<Self, Skipped> {
         Ok(Self {
             table: Table::open(path)?,
-            path: path.to_owned(),
         })
     }
 
@@ -40,6 +38,16 @@ impl Ours {
     pub(super) fn get(&self, key: &Key, buf: &mut Vec<u8>) -> Result<Option<u64>, Skipped> {
         buf.clear();
         Ok(self.table.get_into(key, buf)?.then(|| fold(buf)))
+    }
+
+    /// Reads all of it in order, and returns the sum of the folds of keys and values.
+    pub(super) fn scan(&self) -> Result<u64, Skipped> {
+        let mut sum = 0_u64;
+        let mut scan = self.table.scan(..)?;
+        while let Some((key, value)) = scan.next_record()? {
+            sum = sum.wrapping_add(fold(key)).wrapping_add(fold(value));
+        }
+        Ok(sum)
     }
 
     pub(super) fn touch(&self) -> Result<(), Skipped> {
