@@ -13,7 +13,7 @@ use crate::row::{Skipped, Spec};
 )]
 pub(crate) struct Args {
     /// Groups or rows to measure: `files`, or `files.read_at_64_vs_pread`
-    #[arg(value_name = "GROUP[.ROW]", required_unless_present = "list")]
+    #[arg(value_name = "GROUP[.ROW]", required_unless_present_any = ["list", "hold"])]
     pub(crate) select: Vec<String>,
 
     /// Names the groups and rows, and measures nothing
@@ -35,6 +35,10 @@ pub(crate) struct Args {
     /// How many keys the tables of the group `table` have [default: 10 million]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
     keys: Option<u64>,
+
+    /// Reads a table and keeps it mapped until the end of standard input: for a row of our own
+    #[arg(long, value_name = "TABLE", hide = true)]
+    pub(crate) hold: Option<PathBuf>,
 
     /// The folio command to measure [default: the one beside this program]
     #[arg(long, value_name = "PATH")]

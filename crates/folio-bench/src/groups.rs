@@ -9,6 +9,7 @@ mod serve;
 mod table;
 mod windows;
 
+pub(crate) use self::table::hold;
 use crate::row::Bench;
 
 /// Every bench there is, group by group.
@@ -27,6 +28,7 @@ pub(crate) fn all() -> Vec<Bench> {
         table::overhead(),
         table::build(),
         table::scan(),
+        table::share(),
         table::sizes(),
         serve::get_hit(),
     ]

@@ -12,9 +12,12 @@ mod lmdb;
 mod ours;
 mod redb;
 mod scan;
+mod share;
 mod size;
 
 pub(super) use build::{build, overhead};
 pub(super) use get::{get, get_1k_values};
 pub(super) use scan::scan;
+pub(crate) use share::hold;
+pub(super) use share::share;
 pub(super) use size::sizes;
