@@ -29,6 +29,7 @@
 mod builder;
 mod chunk;
 mod error;
+pub mod export;
 mod format;
 pub mod import;
 mod info;
@@ -40,7 +41,7 @@ mod store;
 mod table;
 mod verify;
 
-pub use builder::{Builder, OnDuplicate};
+pub use builder::{Builder, OnDuplicate, remove_temporary_files};
 pub use error::{Error, Result};
 pub use format::{FORMAT_VERSION, MAX_KEY_LEN, MAX_VALUE_LEN};
 pub use info::{Info, Section, SectionKind};
