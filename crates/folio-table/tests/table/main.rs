@@ -16,4 +16,5 @@ mod ordered;
 mod out_of_core;
 mod random;
 mod small;
+mod verifying;
 mod windowed;
