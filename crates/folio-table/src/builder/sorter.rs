@@ -245,7 +245,8 @@ impl Sorter {
             loop {
                 distinct.advance()?;
                 let Some(merged) = distinct.current() else {
-                    return writer.finish(distinct.common().to_vec(), level);
+                    let common = distinct.common().to_vec();
+                    return writer.finish(common, distinct.has_repeats(), level);
                 };
                 writer.write(merged.bytes)?;
             }
