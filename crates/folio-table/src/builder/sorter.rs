@@ -252,6 +252,7 @@ impl Sorter {
             }
         };
         let run = merge().map_err(|error| self.io_error(error))?;
+        super::reached("spilled");
         self.runs.push(run);
         Ok(())
     }
