@@ -7,7 +7,6 @@ use folio_table::{Store, Table};
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::commands::build::{self, InputArgs};
-use crate::commands::cat;
 use crate::failure::{Failure, Outcome, say};
 
 /// Make a table, or what is built from inputs, the current generation.
