@@ -5,8 +5,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use folio_table::Table;
-
+use crate::commands::store::Opened;
 use crate::failure::{Failure, Outcome, complain};
 use crate::output;
 
@@ -15,7 +14,7 @@ use crate::output;
 /// A key that is not in the table is named on stderr, and the exit status is 1.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The table, as `folio build` made it.
+    /// The table, as `folio build` made it, or a store's folder.
     table: PathBuf,
 
     /// The keys. Their bytes are used as they come.
@@ -24,7 +23,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let table = Table::open(&args.table)?;
+    let table = Opened::at(&args.table)?;
     let mut out = output::stdout()?;
     let mut value = Vec::new();
     let mut is_missing = false;

@@ -8,21 +8,22 @@ use folio::residency::Mappers;
 use folio_table::Table;
 use indicatif::{HumanBytes, HumanCount};
 
+use crate::commands::store::Opened;
 use crate::failure::Outcome;
 use crate::output;
 
 /// Print what a table holds, and which processes have it mapped.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The table, as `folio build` made it.
+    /// The table, as `folio build` made it, or a store's folder.
     table: PathBuf,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let table = Table::open(&args.table)?;
+    let table = Opened::at(&args.table)?;
     let info = table.info();
     let mut out = output::stdout()?;
-    writeln!(out, "table           {}", args.table.display())?;
+    writeln!(out, "table           {}", table.name().display())?;
     writeln!(out, "format version  {}", info.version)?;
     writeln!(out, "records         {}", HumanCount(info.count))?;
     write_size(&mut out, "keys", info.key_bytes)?;

@@ -26,4 +26,5 @@ mod serve;
 mod server;
 mod sharing;
 mod stat;
+mod store;
 mod terminal;
