@@ -26,6 +26,7 @@ mod command;
 mod config;
 mod connection;
 mod counters;
+mod database;
 mod error;
 mod event;
 mod limits;
@@ -40,6 +41,7 @@ mod supervisor;
 mod worker;
 
 pub use config::Config;
+pub use database::Database;
 pub use error::{Error, Result};
 pub use event::Event;
 pub use limits::Limits;

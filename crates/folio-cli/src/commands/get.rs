@@ -14,7 +14,7 @@ use crate::output;
 /// A key that is not in the table is named on stderr, and the exit status is 1.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The table, as `folio build` made it.
+    /// The table, as `folio build` made it, or a store's folder.
     table: PathBuf,
 
     /// The keys. Their bytes are used as they come.

@@ -5,24 +5,25 @@ use std::path::PathBuf;
 
 use folio::ReadAt;
 use folio::residency::Mappers;
-use folio_table::Table;
 use indicatif::{HumanBytes, HumanCount};
 
+use crate::commands::store::Opened;
+use crate::commands::verify::VerifyArgs;
 use crate::failure::Outcome;
 use crate::output;
 
 /// Print what a table holds, and which processes have it mapped.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The table, as `folio build` made it.
+    /// The table, as `folio build` made it, or a store's folder.
     table: PathBuf,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let table = Table::open(&args.table)?;
+    let table = Opened::at(&args.table, VerifyArgs::default())?;
     let info = table.info();
     let mut out = output::stdout()?;
-    writeln!(out, "table           {}", args.table.display())?;
+    writeln!(out, "table           {}", table.name().display())?;
     writeln!(out, "format version  {}", info.version)?;
     writeln!(out, "records         {}", HumanCount(info.count))?;
     write_size(&mut out, "keys", info.key_bytes)?;
@@ -54,8 +55,8 @@ fn write_size(out: &mut impl Write, name: &str, bytes: u64) -> std::io::Result<(
 }
 
 /// Other processes that map the table; this one does as well, and is left out.
-fn write_mappers(out: &mut impl Write, table: &Table<folio::View>) -> Outcome {
-    let view = table.bytes();
+fn write_mappers(out: &mut impl Write, table: &Opened) -> Outcome {
+    let view = table.bytes().unchecked();
     let Some(file) = view.file_id().filter(|_| !view.is_empty()) else {
         writeln!(out, "mapped by       unknown: this system does not tell")?;
         return Ok(());

@@ -28,5 +28,6 @@ mod serve;
 mod server;
 mod sharing;
 mod stat;
+mod store;
 mod terminal;
 mod verify;
