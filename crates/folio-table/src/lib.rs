@@ -29,18 +29,22 @@
 
 mod builder;
 mod checked;
+mod chunk;
 mod error;
+pub mod export;
 mod format;
 pub mod import;
 mod info;
 mod iter;
 mod lookup;
 mod options;
+mod order;
 mod records;
+mod store;
 mod table;
 mod verify;
 
-pub use builder::{Builder, OnDuplicate};
+pub use builder::{Builder, OnDuplicate, remove_temporary_files};
 pub use checked::{Checked, Verify};
 pub use error::{Error, Result};
 pub use format::{FORMAT_VERSION, MAX_KEY_LEN, MAX_VALUE_LEN};
@@ -48,5 +52,7 @@ pub use info::{Info, Section, SectionKind};
 pub use iter::Iter;
 pub use lookup::ValueRange;
 pub use options::TableOptions;
+pub use order::{Cursor, KeyRange, Scan};
+pub use store::{Generation, GenerationInfo, Pruned, Store, StoreReader};
 pub use table::Table;
 pub use verify::{Damage, Findings};

@@ -10,6 +10,7 @@ use zerocopy::little_endian::U64;
 
 use crate::format::{FOOTER_LEN, ORDER_ENTRY_LEN, OrderEntry, PAGE_LEN, Record};
 use crate::info::SectionKind;
+use crate::order::Position;
 use crate::records::Records;
 use crate::{Error, Result, Table};
 
@@ -197,13 +198,13 @@ struct Walk<'a, B> {
 
 impl<'a, B: ReadAt> Walk<'a, B> {
     fn new(table: &'a Table<B>) -> Self {
-        Self::from_page(table, 0, 0, 0)
+        Self::from_page(table, 0, Position::START)
     }
 
-    /// From a page of the records section on, whose first record has this rank and offset.
-    fn from_page(table: &'a Table<B>, page: u64, rank: u64, offset: u64) -> Self {
+    /// From a page of the records section on, whose first record is this one.
+    fn from_page(table: &'a Table<B>, page: u64, first: Position) -> Self {
         Self {
-            records: Records::starting_at(table, rank, offset),
+            records: Records::at(table, first),
             first_key: Vec::new(),
             last_key: Vec::new(),
             key_bytes: 0,
