@@ -198,13 +198,13 @@ struct Walk<'a, B> {
 
 impl<'a, B: ReadAt> Walk<'a, B> {
     fn new(table: &'a Table<B>) -> Self {
-        Self::from_page(table, 0, Position::START)
+        Self::from_page(table, 0, 0, 0)
     }
 
-    /// From a page of the records section on, whose first record is this one.
-    fn from_page(table: &'a Table<B>, page: u64, first: Position) -> Self {
+    /// From a page of the records section on, whose first record has this rank and offset.
+    fn from_page(table: &'a Table<B>, page: u64, rank: u64, offset: u64) -> Self {
         Self {
-            records: Records::at(table, first),
+            records: Records::at(table, Position { offset, rank }),
             first_key: Vec::new(),
             last_key: Vec::new(),
             key_bytes: 0,

@@ -9,7 +9,6 @@ use folio::ReadAt;
 
 use super::{PAGE, STRIDE_LEN, Walk};
 use crate::format::{ORDER_ENTRY_LEN, OrderEntry, PAGE_LEN};
-use crate::order::Position;
 use crate::{Error, Result, SectionKind, Table};
 
 /// What [`Table::verify_all`] found.
@@ -229,7 +228,7 @@ impl<B: ReadAt + Sync> Job<'_, B> {
             let what = format!("the order section says record {rank} at {offset}");
             return Err(table.damaged(at, what));
         }
-        let mut walk = Walk::from_page(table, from, Position { offset, rank });
+        let mut walk = Walk::from_page(table, from, rank, offset);
         for page in from..to {
             walk.advance_to((page + 1) * PAGE_LEN)?;
             self.advance(PAGE as u64);
