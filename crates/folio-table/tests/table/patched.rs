@@ -149,7 +149,7 @@ fn exercise(bytes: &[u8], verify: Verify) {
 fn agrees<B: ReadAt>(table: &Table<B>) {
     let mut last = Vec::new();
     let mut count = 0;
-    for record in table.iter() {
+    for record in table {
         let (key, value) = record.unwrap();
         assert!(key > last);
         assert_eq!(table.get(&key).unwrap(), Some(value));
