@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use folio::Source;
 use folio_server::{Config, Database, Event, Status, Supervisor, sample};
-use folio_table::{Builder, Store, Table};
+use folio_table::{Builder, Store, Table, Verify};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
