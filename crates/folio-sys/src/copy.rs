@@ -80,22 +80,16 @@ unsafe fn copy_out_any(
     outcome(len, unsafe { guarded::copy(to, from, len) })
 }
 
-/// Copies 4 to 64 bytes as [`copy_out`] does. False for another length, after a fault, and without
-/// the handler.
+/// Copies 1, 2 or 4 to 64 bytes as [`copy_out`] does. False for another length, and after a fault.
 ///
 /// # Safety
 ///
-/// As for [`copy_out`].
+/// As for [`copy_out`], under [`FaultPolicy::Handler`].
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "as for copy_out")]
-pub(crate) unsafe fn copy_out_small(
-    to: *mut u8,
-    from: *const u8,
-    len: usize,
-    policy: FaultPolicy,
-) -> bool {
+pub(crate) unsafe fn copy_out_small(to: *mut u8, from: *const u8, len: usize) -> bool {
     // SAFETY: the caller's obligations are the same.
-    policy != FaultPolicy::Syscall && unsafe { guarded::load_small(to, from, len) }
+    unsafe { guarded::load_small(to, from, len) }
 }
 
 /// Copies `len` bytes from `from` to `to`, mapped memory that may fault.

@@ -90,6 +90,19 @@ impl Mapping {
         Self::in_area(area, pages, extent.len(), policy)
     }
 
+    /// A mapping of no bytes, of no file.
+    fn nothing() -> Self {
+        Self {
+            survivor: None,
+            area: Area::empty(),
+            pages: Pages::NONE,
+            start: NonNull::dangling(),
+            len: AtomicUsize::new(0),
+            // It is never read, and so needs no handler.
+            policy: FaultPolicy::Syscall,
+        }
+    }
+
     /// The mapping of `len` bytes that stands in `area`.
     fn in_area(area: Area, pages: Pages, len: usize, policy: FaultPolicy) -> io::Result<Self> {
         let start = NonNull::new(area.base().as_ptr().wrapping_add(pages.skew))

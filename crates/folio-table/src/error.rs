@@ -15,7 +15,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The bytes behind a table could not be read.
     #[error(transparent)]
-    Bytes(#[from] folio::Error),
+    Bytes(folio::Error),
 
     /// A system call failed.
     #[error("{}: cannot {action}", path.display())]
@@ -170,6 +170,10 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// The bytes of a cursor are not those of one.
+    #[error("not a cursor, or one of another version")]
+    Cursor,
+
     /// A line of the input cannot be imported.
     #[error("{}: line {line}: {problem}", path.display())]
     Line {
@@ -207,6 +211,59 @@ pub enum Error {
         /// The name.
         found: String,
     },
+
+    /// The folder, or the file in it, is not a store's.
+    #[error("{}: {reason}: not a folio store", path.display())]
+    NotAStore {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why it cannot be one.
+        reason: &'static str,
+    },
+
+    /// Nothing was published in the store yet.
+    #[error("{}: nothing is published in this store yet", path.display())]
+    EmptyStore {
+        /// The store's folder.
+        path: PathBuf,
+    },
+
+    /// The store has no such generation.
+    #[error("{}: {}", path.display(), no_generation(*generation))]
+    NoGeneration {
+        /// The store's folder.
+        path: PathBuf,
+        /// The number, where one was asked for.
+        generation: Option<u64>,
+    },
+}
+
+fn no_generation(number: Option<u64>) -> String {
+    match number {
+        Some(number) => format!("there is no generation {number}"),
+        None => "there is no generation before the current one".to_owned(),
+    }
+}
+
+impl From<folio::Error> for Error {
+    fn from(error: folio::Error) -> Self {
+        match error {
+            folio::Error::Checksum {
+                path,
+                what,
+                offset,
+                expected,
+                found,
+            } => Self::Checksum {
+                path,
+                what,
+                offset,
+                expected,
+                found,
+            },
+            error => Self::Bytes(error),
+        }
+    }
 }
 
 impl Error {

@@ -1,34 +1,27 @@
-//! The records one after the other, read in large pieces.
+//! The records one after the other, read in pieces.
 
 use folio::ReadAt;
 
+use crate::chunk::Chunk;
 use crate::format::{HEAD_MAX_LEN, Record};
-use crate::{Result, Table};
+use crate::lookup::ValueRange;
+use crate::order::Position;
+use crate::{Error, Result, Table};
 
 /// Walks through the records section through a buffer.
 pub(crate) struct Records<'a, B> {
     table: &'a Table<B>,
-    /// Where the next record begins in the records section.
-    next: u64,
-    /// How many records were passed.
-    passed: u64,
-    /// The bytes of the section from `buf_offset` on.
-    buf: Vec<u8>,
-    buf_offset: u64,
+    next: Position,
+    chunk: Chunk,
 }
 
-/// What is read at once: large enough to make the call cheap, small enough to
-/// stay in the second-level cache, and larger than any key.
-const CHUNK_LEN: usize = 128 << 10;
-
 impl<'a, B: ReadAt> Records<'a, B> {
-    pub(crate) fn new(table: &'a Table<B>) -> Self {
+    /// The records from a position on.
+    pub(crate) fn at(table: &'a Table<B>, next: Position) -> Self {
         Self {
             table,
-            next: 0,
-            passed: 0,
-            buf: Vec::new(),
-            buf_offset: 0,
+            next,
+            chunk: Chunk::reading_ahead(),
         }
     }
 
@@ -38,76 +31,105 @@ impl<'a, B: ReadAt> Records<'a, B> {
 
     /// Where the next record begins, in the records section.
     pub(crate) fn position(&self) -> u64 {
+        self.next.offset
+    }
+
+    /// How many records were passed, those before the position it began at included.
+    pub(crate) fn passed(&self) -> u64 {
+        self.next.rank
+    }
+
+    /// Both of these.
+    pub(crate) fn next(&self) -> Position {
         self.next
     }
 
-    /// How many records were passed.
-    pub(crate) fn passed(&self) -> u64 {
-        self.passed
+    /// Goes on from another position.
+    pub(crate) fn go_to(&mut self, position: Position) {
+        self.next = position;
     }
 
     /// Passes the next record; `None` after the last.
+    #[inline]
     pub(crate) fn advance(&mut self) -> Result<Option<Record>> {
-        let offset = self.next;
-        let layout = &self.table.layout;
-        let room = layout.records_len.saturating_sub(offset);
-        let at = layout.records_offset.saturating_add(offset);
-        if room == 0 {
-            if self.passed != self.table.count() {
-                let (passed, count) = (self.passed, self.table.count());
-                let what = format!("the records end after {passed}, but there should be {count}");
-                return Err(self.table.damaged(at, what));
-            }
-            return Ok(None);
+        let offset = self.next.offset;
+        if offset >= self.table.layout.records_len {
+            return self.ended();
         }
-        let table = self.table;
-        let head = self.bytes(offset, HEAD_MAX_LEN)?;
-        let record = Record::parse(offset, head, room).map_err(|what| table.damaged(at, what))?;
-        self.next = offset + record.len();
-        self.passed += 1;
+        let mut head = self.chunk.rest(offset);
+        if head.len() < HEAD_MAX_LEN {
+            head = self.chunk.run(self.table, offset, HEAD_MAX_LEN)?;
+        }
+        let record = self.table.record(offset, head)?;
+        self.next.offset += record.len();
+        self.next.rank += 1;
         Ok(Some(record))
     }
 
-    /// The key of a record that was just passed.
-    pub(crate) fn key(&mut self, record: &Record) -> Result<&[u8]> {
-        self.bytes(record.offset + record.head_len as u64, record.key_len)
-    }
-
-    /// `len` bytes of the section from `offset` on, or fewer where it ends.
-    pub(crate) fn bytes(&mut self, offset: u64, len: usize) -> Result<&[u8]> {
-        let range = match self.buffered(offset, len) {
-            Some(range) => range,
-            None => self.fill(offset, len)?,
-        };
-        Ok(self.buf.as_slice().get(range).unwrap_or_default())
-    }
-
-    /// Whether this many bytes are read at once with their record, rather than alone.
-    pub(crate) fn is_short(len: u64) -> bool {
-        len <= CHUNK_LEN as u64 / 4
-    }
-
-    #[inline]
-    fn buffered(&self, offset: u64, len: usize) -> Option<std::ops::Range<usize>> {
-        let start = usize::try_from(offset.checked_sub(self.buf_offset)?).ok()?;
-        let end = start.checked_add(len)?;
-        (end <= self.buf.len()).then_some(start..end)
-    }
-
-    /// Reads the section on from `offset`.
     #[cold]
-    fn fill(&mut self, offset: u64, len: usize) -> Result<std::ops::Range<usize>> {
-        let layout = &self.table.layout;
-        let room = layout.records_len.saturating_sub(offset);
-        let room = usize::try_from(room).unwrap_or(usize::MAX);
-        self.buf_offset = offset;
-        self.buf.resize(room.min(len.max(CHUNK_LEN)), 0);
-        let at = layout.records_offset.saturating_add(offset);
-        let read = self.table.bytes().read_exact_at(at, &mut self.buf);
-        if read.is_err() {
-            self.buf.clear();
+    fn ended(&self) -> Result<Option<Record>> {
+        let (passed, count) = (self.passed(), self.table.count());
+        if passed == count {
+            return Ok(None);
         }
-        read?;
-        Ok(0..len.min(room))
+        let at = self.table.layout.records_offset + self.table.layout.records_len;
+        let what = format!("the records end after {passed}, but there should be {count}");
+        Err(self.table.damaged(at, what))
     }
+
+    /// The key of the next record, which is not passed; `None` after the last.
+    pub(crate) fn peek(&mut self) -> Result<Option<&[u8]>> {
+        let next = self.next;
+        let record = self.advance();
+        self.next = next;
+        match record? {
+            Some(record) => self.key(&record).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The key of a record that was just passed.
+    #[inline]
+    pub(crate) fn key(&mut self, record: &Record) -> Result<&[u8]> {
+        let offset = record.offset + record.head_len as u64;
+        self.chunk.run(self.table, offset, record.key_len)
+    }
+
+    /// Key and value of a record that was just passed.
+    #[inline]
+    pub(crate) fn content(&mut self, record: &Record) -> Result<(&[u8], &[u8])> {
+        let len = usize::try_from(record.len()).map_err(|_| too_long(record))?;
+        Ok(record.split(self.chunk.run(self.table, record.offset, len)?))
+    }
+}
+
+impl<B: ReadAt> Table<B> {
+    /// The record that begins at `offset` of the records section, as do `bytes`.
+    #[inline]
+    pub(crate) fn record(&self, offset: u64, bytes: &[u8]) -> Result<Record> {
+        let room = self.layout.records_len.saturating_sub(offset);
+        match Record::parse(offset, bytes, room) {
+            Ok(record) => Ok(record),
+            Err(what) => Err(self.bad_record(offset, what)),
+        }
+    }
+
+    #[cold]
+    fn bad_record(&self, offset: u64, what: &str) -> Error {
+        self.damaged(self.layout.records_offset.saturating_add(offset), what)
+    }
+
+    /// Where the value of a record stands in the file.
+    pub(crate) fn value_of(&self, record: &Record) -> ValueRange {
+        ValueRange {
+            offset_bytes: self.layout.records_offset + record.offset + record.value_start() as u64,
+            len: record.value_len,
+        }
+    }
+}
+
+/// A record that the address space has no room for.
+#[cold]
+pub(crate) fn too_long(record: &Record) -> Error {
+    Error::OutOfMemory { len: record.len() }
 }

@@ -6,7 +6,7 @@ use std::{fmt, fs};
 use folio::{ReadAt, Source, View};
 
 use crate::format::{FOOTER_LEN, Footer, Layout, PAGE_LEN, RawHeader};
-use crate::{Error, Info, Iter, Result};
+use crate::{Error, Info, Result, TableOptions};
 
 /// A table over bytes that are mapped, in memory, or wherever else [`ReadAt`] reaches.
 ///
@@ -72,6 +72,12 @@ impl Table<View> {
         }
         Self::from_bytes(source.whole()?, path)
     }
+
+    /// Options: no checksums are checked but those of the header and the footer.
+    #[must_use]
+    pub fn options() -> TableOptions {
+        TableOptions::default()
+    }
 }
 
 impl<B: ReadAt> Table<B> {
@@ -131,42 +137,21 @@ impl<B: ReadAt> Table<B> {
         &self.info
     }
 
-    /// All records in the order of their keys (bytewise).
-    ///
-    /// Each item is a key and its value. The bytes are read in large pieces.
-    /// After an error the iterator ends.
-    ///
-    /// ```
-    /// use folio_table::{Builder, Table};
-    ///
-    /// let mut builder = Builder::new();
-    /// for (line, key) in (1..).zip(["pear", "apple", "fig"]) {
-    ///     builder.add(line, key.as_bytes(), b"")?;
-    /// }
-    /// let table = Table::from_bytes(builder.to_vec()?, "fruit")?;
-    /// let keys = table.iter().map(|record| Ok(record?.0));
-    /// let keys: Vec<_> = keys.collect::<folio_table::Result<_>>()?;
-    /// assert_eq!(keys, [b"apple".as_slice(), b"fig", b"pear"]);
-    /// # Ok::<(), folio_table::Error>(())
-    /// ```
-    #[must_use]
-    pub fn iter(&self) -> Iter<'_, B> {
-        Iter::new(self)
+    /// The same table over other bytes, which are known to be the same.
+    pub(crate) fn map<C>(self, other: impl FnOnce(B) -> C) -> Table<C> {
+        Table {
+            bytes: other(self.bytes),
+            name: self.name,
+            info: self.info,
+            layout: self.layout,
+            sums_checksum: self.sums_checksum,
+        }
     }
 
     /// A fault of the table at `offset` of the file.
     #[cold]
     pub(crate) fn damaged(&self, offset: u64, what: impl Into<String>) -> Error {
         Error::damaged(&self.name, offset, what)
-    }
-}
-
-impl<'a, B: ReadAt> IntoIterator for &'a Table<B> {
-    type Item = Result<(Vec<u8>, Vec<u8>)>;
-    type IntoIter = Iter<'a, B>;
-
-    fn into_iter(self) -> Iter<'a, B> {
-        self.iter()
     }
 }
 

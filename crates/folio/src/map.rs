@@ -212,6 +212,14 @@ impl Map {
         run(offset, len).map_err(|error| Error::io(action, &self.path, error))
     }
 
+    /// Reads any number of bytes, and says what went wrong.
+    #[inline(never)]
+    fn read_exact_slow(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<()> {
+        self.span
+            .read_exact_at(address_offset(offset_bytes), buf)
+            .map_err(|error| self.failed(&self.span, offset_bytes, buf.len(), error))
+    }
+
     /// The error for a read of `len` bytes at `offset` of `span`, which is part of this map.
     #[cold]
     pub(crate) fn failed(&self, span: &Span, offset: u64, len: usize, error: ReadError) -> Error {
@@ -256,9 +264,10 @@ impl ReadAt for Map {
 
     #[inline]
     fn read_exact_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<()> {
-        self.span
-            .read_exact_at(address_offset(offset_bytes), buf)
-            .map_err(|error| self.failed(&self.span, offset_bytes, buf.len(), error))
+        if self.span.read_small_at(address_offset(offset_bytes), buf) {
+            return Ok(());
+        }
+        self.read_exact_slow(offset_bytes, buf)
     }
 
     #[inline]

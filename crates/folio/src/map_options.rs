@@ -1,6 +1,6 @@
 //! What to map, and how.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -154,7 +154,13 @@ impl MapOptions {
     /// As for [`open`](Self::open).
     pub fn map(&self, file: &File, path: impl Into<PathBuf>) -> Result<Map> {
         let path = path.into();
-        let extent = self.extent(file, &path)?;
+        let metadata = metadata_of(file, &path)?;
+        self.map_known(file, path, &metadata)
+    }
+
+    /// As [`map`](Self::map), for a caller who has asked for the metadata already.
+    pub(crate) fn map_known(&self, file: &File, path: PathBuf, metadata: &Metadata) -> Result<Map> {
+        let extent = self.extent(file, &path, metadata)?;
         let mapping = extent
             .and_then(|extent| Mapping::of_extent(file, extent, self.fault_policy))
             .and_then(|mapping| {
@@ -199,7 +205,7 @@ impl MapOptions {
                 reason: "a writable map cannot reach past the end of the file; let it grow instead",
             });
         }
-        let extent = self.extent(file, &path)?;
+        let extent = self.extent(file, &path, &metadata_of(file, &path)?)?;
         let mapping = extent
             .and_then(|extent| {
                 MappingMut::of_file(file.try_clone()?.into(), extent, self.fault_policy)
@@ -271,11 +277,8 @@ impl MapOptions {
 
     /// The bytes of the file to map. The outer error is that they are not there; the inner
     /// one, that no mapping can hold them.
-    fn extent(&self, file: &File, path: &Path) -> Result<io::Result<Extent>> {
-        let metadata = file
-            .metadata()
-            .map_err(|error| Error::io("stat", path, error))?;
-        let size = size_of_file(file, &metadata);
+    fn extent(&self, file: &File, path: &Path, metadata: &Metadata) -> Result<io::Result<Extent>> {
+        let size = size_of_file(file, metadata);
         let len = self.len.unwrap_or(size.saturating_sub(self.offset));
         let limit = if self.past_end { u64::MAX } else { size };
         if ByteRange::within(limit, self.offset, len).is_none() {
@@ -331,6 +334,11 @@ impl MapOptions {
         }
         Ok(huge_pages)
     }
+}
+
+fn metadata_of(file: &File, path: &Path) -> Result<Metadata> {
+    file.metadata()
+        .map_err(|error| Error::io("stat", path, error))
 }
 
 /// A length that the address space may have; as the kernel says it, for one that it has not.

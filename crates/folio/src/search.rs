@@ -81,8 +81,8 @@ impl View {
         }
         let mut offset = 0;
         let mut is_same = true;
-        let mut theirs = [0; CHUNK_BYTES];
-        self.try_each_chunk(|ours| {
+        let (mut chunk, mut theirs) = ([0; CHUNK_BYTES], [0; CHUNK_BYTES]);
+        self.try_each_chunk(&mut chunk, |ours| {
             let theirs = theirs.get_mut(..ours.len()).unwrap_or_default();
             other.read_exact_at(offset, theirs)?;
             offset += ours.len() as u64;

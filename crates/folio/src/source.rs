@@ -201,6 +201,10 @@ impl Source {
 
     /// A view of a range.
     ///
+    /// Through windows, it pins the window that it lies in, or one of its own if it is
+    /// larger. Where the kernel has no room for that one, the bytes are read when they are
+    /// asked for.
+    ///
     /// # Errors
     ///
     /// [`Error::OutOfRange`] when the source does not have all of these bytes;
@@ -224,11 +228,20 @@ impl Source {
 
     /// A view of all bytes.
     ///
+    /// Where the file is seen through windows, this view goes through them as well, and
+    /// pins none: it takes no address space beyond their budget.
+    ///
     /// # Errors
     ///
     /// [`Error::Unsupported`] when the length is unknown.
     pub fn whole(&self) -> Result<View> {
-        self.view(0, self.known_len()?)
+        let size = self.known_len()?;
+        match &self.access {
+            Access::Windowed(windows) => ByteRange::within(size, 0, size)
+                .map(|range| View::of_windows(windows, range))
+                .ok_or_else(|| windows.out_of_range(0, size)),
+            _ => self.view(0, size),
+        }
     }
 
     /// Reads the bytes in order, through a buffer; seeks where there is random access.

@@ -193,9 +193,19 @@ impl Windows {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Fills `buf` from the most recent window, if that takes a few loads and stores. So little
+    /// is said of why not, because the saying is what the whole cost would be made of.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "as for Span::read_small_at")]
+    fn read_small_current(&self, offset: u64, buf: &mut [u8]) -> bool {
+        match self.backing.cursor.current() {
+            Some(window) => window.has_read_small(offset, buf),
+            None => false,
+        }
+    }
+
     /// Fills `buf` from the most recent window. False if that does not have all of it, or has lost some:
-    /// the other ways find out which. So little comes back because it is what the whole cost is made of.
-    #[inline]
+    /// the other ways find out which.
     fn read_current(&self, offset: u64, buf: &mut [u8]) -> bool {
         match self.backing.cursor.current() {
             Some(window) => window.has_read(offset, buf),
@@ -203,9 +213,11 @@ impl Windows {
         }
     }
 
-    #[cold]
     #[inline(never)]
-    fn read_elsewhere(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+    fn read_any(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        if self.read_current(offset, buf) {
+            return Ok(buf.len());
+        }
         let size = self.len();
         let rest = size.saturating_sub(offset);
         let count = usize::try_from(rest).map_or(buf.len(), |rest| rest.min(buf.len()));
@@ -213,9 +225,11 @@ impl Windows {
         Ok(count)
     }
 
-    #[cold]
     #[inline(never)]
-    fn read_exact_elsewhere(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+    fn read_exact_any(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        if self.read_current(offset, buf) {
+            return Ok(());
+        }
         let size = self.len();
         if ByteRange::within(size, offset, buf.len() as u64).is_none() {
             return Err(self.out_of_range(offset, buf.len() as u64));
@@ -263,18 +277,18 @@ impl ReadAt for Windows {
 
     #[inline]
     fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize> {
-        if self.read_current(offset_bytes, buf) {
+        if self.read_small_current(offset_bytes, buf) {
             return Ok(buf.len());
         }
-        self.read_elsewhere(offset_bytes, buf)
+        self.read_any(offset_bytes, buf)
     }
 
     #[inline]
     fn read_exact_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<()> {
-        if self.read_current(offset_bytes, buf) {
+        if self.read_small_current(offset_bytes, buf) {
             return Ok(());
         }
-        self.read_exact_elsewhere(offset_bytes, buf)
+        self.read_exact_any(offset_bytes, buf)
     }
 
     fn source_path(&self) -> &Path {

@@ -319,3 +319,66 @@ fn sources_and_views_are_shared_between_threads() {
         }
     });
 }
+
+#[test]
+fn the_whole_of_a_windowed_source() {
+    let file = file_of(&[]);
+    // No run of them comes twice: squares, one after the other.
+    let squares = (0..375_000_u64).flat_map(|n| (n * n + 1).to_le_bytes());
+    let bytes: Vec<u8> = squares.collect();
+    std::fs::write(&file, &bytes).unwrap();
+    let source = Source::options()
+        .kind(Kind::Windowed)
+        .windows(
+            folio::Windows::options()
+                .window_bytes(64 << 10)
+                .budget_bytes(256 << 10),
+        )
+        .open(file.path())
+        .unwrap();
+    let whole = source.whole().unwrap();
+    assert_eq!(whole.len(), bytes.len() as u64);
+    assert_eq!(whole.to_vec().unwrap(), bytes);
+    assert_eq!(whole.path(), file.path());
+    assert_eq!(whole.file_id(), None);
+    let mut seen = Vec::new();
+    whole
+        .for_each_chunk(|chunk| {
+            seen.extend_from_slice(chunk);
+            Ok::<(), Error>(())
+        })
+        .unwrap();
+    assert_eq!(seen, bytes);
+    assert_eq!(
+        whole.find(1_000_000, &bytes[2_000_000..2_000_040]).unwrap(),
+        Some(2_000_000)
+    );
+
+    let part = whole.part(1_234_567, 100_000).unwrap();
+    assert!(part.eq(&bytes[1_234_567..1_334_567]).unwrap());
+    assert_eq!(
+        part.part(99_999, 1).unwrap().get::<u8>(0).unwrap(),
+        bytes[1_334_566]
+    );
+    part.prefetch(0, 64);
+    for error in [
+        part.part(99_999, 2).map(drop).unwrap_err(),
+        part.get::<u64>(99_993).map(drop).unwrap_err(),
+        whole.read_exact_at(u64::MAX, &mut [0]).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::OutOfRange { .. }), "{error}");
+    }
+    let mut buf = [0; 10];
+    assert_eq!(part.read_at(99_995, &mut buf).unwrap(), 5);
+
+    file.as_file().set_len(1_000_000).unwrap();
+    assert!(part.to_vec().unwrap_err().is_fault());
+    assert!(
+        whole
+            .part(0, 999_999)
+            .unwrap()
+            .eq(&bytes[..999_999])
+            .unwrap()
+    );
+    assert!(source.windows().unwrap().stats().mapped_bytes <= 256 << 10);
+}

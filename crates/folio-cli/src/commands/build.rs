@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     cleaning::before_signals_end_us()?;
     let source = open_in_order(&args.input)?;
     let builder = Builder::new().memory_bytes(args.memory);
-    let info = import_into(builder, &source, &args.options, &args.output)?.write()?;
+    let info = import_into(builder, &[source], &args.options, &args.output)?.write()?;
     say(&format!(
         "{}: {} records, {}",
         args.output.display(),
@@ -113,8 +113,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
 #[derive(Debug)]
 pub(crate) struct Imported {
     builder: Builder,
-    /// The input's name, for errors.
-    input: PathBuf,
+    /// The inputs' names, for errors.
+    inputs: String,
     output: PathBuf,
 }
 
@@ -123,30 +123,27 @@ impl Imported {
     pub(crate) fn write(self) -> Outcome<Info> {
         let Self {
             builder,
-            input,
+            inputs,
             output,
         } = self;
         let bar = progress::of_records("writing", builder.added());
         let written = builder.write_with_progress(&output, |done| bar.set_position(done));
         bar.finish_and_clear();
-        written.map_err(|error| explain(error, &input))
+        written.map_err(|error| explain(error, &inputs))
     }
 }
 
-/// Reads all records of an input, which are to be written to a file.
-pub(crate) fn import(source: &Source, args: &InputArgs, output: &Path) -> Outcome<Imported> {
-    import_into(Builder::new(), source, args, output)
+/// Reads all records of all inputs, which are to be written to a file.
+pub(crate) fn import(sources: &[Source], args: &InputArgs, output: &Path) -> Outcome<Imported> {
+    import_into(Builder::new(), sources, args, output)
 }
 
 fn import_into(
     builder: Builder,
-    source: &Source,
+    sources: &[Source],
     args: &InputArgs,
     output: &Path,
 ) -> Outcome<Imported> {
-    let mut options = import::Options::new(args.format_of(source.path()));
-    options.key.clone_from(&args.key);
-    options.value.clone_from(&args.value);
     let builder = builder.on_duplicate(match args.on_duplicate {
         Duplicates::Error => OnDuplicate::Error,
         Duplicates::First => OnDuplicate::First,
@@ -157,19 +154,27 @@ fn import_into(
         _ => Path::new("."),
     };
     let mut builder = builder.temporary_folder(folder);
-    let bar = progress::of_bytes("reading", source.len());
-    let outcome = import::read_into(
-        source.reader(),
-        source.path(),
-        &options,
-        &mut builder,
-        |done| bar.set_position(done),
-    );
-    bar.finish_and_clear();
-    outcome.map_err(|error| explain(error, source.path()))?;
+    for source in sources {
+        let mut options = import::Options::new(args.format_of(source.path()));
+        options.key.clone_from(&args.key);
+        options.value.clone_from(&args.value);
+        let bar = progress::of_bytes("reading", source.len());
+        let outcome = import::read_into(
+            source.reader(),
+            source.path(),
+            &options,
+            &mut builder,
+            |done| bar.set_position(done),
+        );
+        bar.finish_and_clear();
+        outcome.map_err(|error| explain(error, &source.path().display().to_string()))?;
+    }
+    let names = sources
+        .iter()
+        .map(|source| source.path().display().to_string());
     Ok(Imported {
         builder,
-        input: source.path().to_owned(),
+        inputs: names.collect::<Vec<_>>().join(", "),
         output: output.to_owned(),
     })
 }
@@ -197,10 +202,10 @@ fn parse_memory(text: &str) -> Result<u64, String> {
     Ok(memory)
 }
 
-/// Names the input in errors about all the records together, which name no file, and
+/// Names the inputs in errors about all the records together, which name no file, and
 /// adds what can be done about them.
-fn explain(error: Error, input: &Path) -> Failure {
-    let named = format!("{}: {}", input.display(), one_line(&error));
+fn explain(error: Error, inputs: &str) -> Failure {
+    let named = format!("{inputs}: {}", one_line(&error));
     match error {
         Error::DuplicateKey { .. } => {
             Failure::new(named).hint("--on-duplicate last (or first) keeps one of them")

@@ -1,5 +1,6 @@
 //! `folio build --memory`
 
+use std::fmt::Write;
 use std::fs;
 use std::process::Stdio;
 use std::thread::sleep;
@@ -42,7 +43,7 @@ fn a_build_keeps_to_its_memory() {
     for number in 0..250_000_u32 {
         let key = number.wrapping_mul(0x9e37_79b9);
         let len = number as usize % 500;
-        lines.push_str(&format!("{key:08x}\t{}\n", "v".repeat(len)));
+        writeln!(lines, "{key:08x}\t{}", "v".repeat(len)).unwrap();
     }
     let input_len = folder.write("t.tsv", &lines).metadata().unwrap().len();
     assert!(input_len > 60 * MIB);

@@ -8,6 +8,9 @@ use std::arch::{asm, global_asm};
 
 use crate::copy::fault_table::{fault_entry, resume_at};
 
+#[path = "aarch64/exact.rs"]
+pub(in crate::copy) mod exact;
+
 /// Resumes guarded code that faulted. False, and nothing is changed, for other code.
 pub(crate) fn resume(context: &mut libc::mcontext_t) -> bool {
     #[expect(
@@ -24,6 +27,8 @@ pub(crate) fn resume(context: &mut libc::mcontext_t) -> bool {
     true
 }
 
+/// 64 bytes.
+pub(in crate::copy) type Run64 = [uint8x16_t; 4];
 /// 32 bytes.
 pub(in crate::copy) type Run32 = [uint8x16_t; 2];
 /// 16 bytes.

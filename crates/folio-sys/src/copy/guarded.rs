@@ -7,6 +7,7 @@
 //! What is here is the same on every architecture; what is not is in [`arch`]:
 //!
 //! - `resume`, by which the handler sends guarded code that faulted on its way;
+//! - `load_N`, inlined, for one run of `N` bytes, 1 to 64;
 //! - `load_two_N` and `store_two_N`, inlined, for two runs of `N` bytes, `Run32` to `Run4`;
 //! - `folio_guarded_copy`, the routine for any length.
 
@@ -14,6 +15,7 @@
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
 mod arch;
 
+use arch::exact::{load_1, load_2, load_4, load_8, load_16, load_32, load_64};
 pub(crate) use arch::resume;
 use arch::{Run4, Run8, Run16, Run32};
 use arch::{load_two_4, load_two_8, load_two_16, load_two_32};
@@ -44,12 +46,12 @@ unsafe extern "C" {
     pub(super) fn copy_any(to: *mut u8, from: *const u8, len: usize) -> usize;
 }
 
-/// Copies 4 to 64 bytes from a mapping without a call. False if a page is lost, and for other
-/// lengths: then [`copy()`] does it, and finds the exact byte.
+/// Copies 1, 2 or 4 to 64 bytes from a mapping without a call. False if a page is lost, and for
+/// other lengths: then [`copy()`] does it, and finds the exact byte.
 ///
 /// Two runs, one from the start and one to the end, cover every length from that of one run
-/// to that of both. Where the compiler knows the length, one pair of runs is all that
-/// is left of this.
+/// to that of both; a length that is a run's takes that run alone. Where the compiler knows the
+/// length, one run or one pair of runs is all that is left of this.
 ///
 /// # Safety
 ///
@@ -63,6 +65,16 @@ pub(crate) unsafe fn load_small(to: *mut u8, from: *const u8, len: usize) -> boo
     let (to_end, from_end) = (to.wrapping_add(len), from.wrapping_add(len));
     // SAFETY, of each arm: with its lengths, a run of its size fits into the source and
     // into the target, at the start as well as at the end.
+    macro_rules! run {
+        ($load:ident) => {{
+            // SAFETY: see above.
+            match unsafe { $load(from) } {
+                // SAFETY: see above.
+                Some(run) => unsafe { write_one(to, run) },
+                None => return false,
+            }
+        }};
+    }
     macro_rules! runs {
         ($load:ident, $run:ty) => {{
             // SAFETY: see above.
@@ -74,10 +86,17 @@ pub(crate) unsafe fn load_small(to: *mut u8, from: *const u8, len: usize) -> boo
         }};
     }
     match len {
-        33..=64 => runs!(load_two_32, Run32),
-        17..=32 => runs!(load_two_16, Run16),
-        8..=16 => runs!(load_two_8, Run8),
-        4..=7 => runs!(load_two_4, Run4),
+        64 => run!(load_64),
+        33..64 => runs!(load_two_32, Run32),
+        32 => run!(load_32),
+        17..32 => runs!(load_two_16, Run16),
+        16 => run!(load_16),
+        9..16 => runs!(load_two_8, Run8),
+        8 => run!(load_8),
+        5..8 => runs!(load_two_4, Run4),
+        4 => run!(load_4),
+        2 => run!(load_2),
+        1 => run!(load_1),
         _ => return false,
     }
     true
@@ -108,6 +127,17 @@ pub(crate) unsafe fn store_small(to: *mut u8, from: *const u8, len: usize) -> bo
         4..=7 => runs!(store_two_4, Run4),
         _ => false,
     }
+}
+
+/// Stores one run from `to` on, in plain memory.
+///
+/// # Safety
+///
+/// It is valid for writes.
+#[inline]
+unsafe fn write_one<T>(to: *mut u8, run: T) {
+    // SAFETY: the caller vouches for it.
+    unsafe { to.cast::<T>().write_unaligned(run) };
 }
 
 /// Stores one run from `to` on and one up to `end`, in plain memory.
@@ -148,13 +178,13 @@ mod tests {
     #[test]
     fn small_copies_are_exact() {
         let from: Vec<u8> = (0..100).collect();
-        for (len, small) in (0..80).flat_map(|len| [(len, load_small as Small), (len, store_small)])
-        {
+        let routines = [(load_small as Small, 1..=2), (store_small, 4..=4)];
+        for (len, (small, least)) in (0..80).flat_map(|len| routines.clone().map(|it| (len, it))) {
             let mut to = vec![0xAA; len + 2];
             let target = to.as_mut_ptr().wrapping_add(1);
             // SAFETY: `to` has len + 2 bytes and `from` more than len + 3.
             let copied = unsafe { small(target, from.as_ptr().wrapping_add(3), len) };
-            assert_eq!(copied, (4..=64).contains(&len));
+            assert_eq!(copied, least.contains(&len) || (4..=64).contains(&len));
             let expected = if copied {
                 from[3..3 + len].to_vec()
             } else {

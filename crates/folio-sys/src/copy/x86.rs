@@ -12,6 +12,8 @@ use std::arch::asm;
 
 use crate::copy::fault_table::{fault_entry, resume_at};
 
+#[path = "x86/exact.rs"]
+pub(in crate::copy) mod exact;
 #[cfg(target_arch = "x86")]
 #[path = "x86/routine_32.rs"]
 mod routine;
@@ -56,6 +58,8 @@ pub(crate) fn resume(context: &mut libc::mcontext_t) -> bool {
     true
 }
 
+/// 64 bytes.
+pub(in crate::copy) type Run64 = [__m128i; 4];
 /// 32 bytes.
 pub(in crate::copy) type Run32 = [__m128i; 2];
 /// 16 bytes.
@@ -208,6 +212,8 @@ two!(load_two_16, store_two_16, Run16, xmm_reg, "movups", "", 16);
 #[cfg(target_arch = "x86_64")]
 two!(load_two_8, store_two_8, Run8, reg, "mov", "", 8);
 #[cfg(target_arch = "x86")]
+use eight_of_sixteen::lower;
+#[cfg(target_arch = "x86")]
 pub(in crate::copy) use eight_of_sixteen::{load_two_8, store_two_8};
 #[cfg(target_arch = "x86_64")]
 two!(load_two_4, store_two_4, Run4, reg, "mov", ":e", 4);
@@ -251,7 +257,7 @@ mod eight_of_sixteen {
         unsafe { store_halves(to, end, (widened(first), widened(last))) }
     }
 
-    fn lower(register: __m128i) -> u64 {
+    pub(super) fn lower(register: __m128i) -> u64 {
         // SAFETY: both are 16 bytes of which each bit pattern is a value.
         let [lower, _] = unsafe { std::mem::transmute::<__m128i, [u64; 2]>(register) };
         lower

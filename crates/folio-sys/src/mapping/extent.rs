@@ -91,6 +91,13 @@ pub(super) struct Pages {
 }
 
 impl Pages {
+    /// No pages, of no file.
+    pub(super) const NONE: Self = Self {
+        file_offset: 0,
+        skew: 0,
+        page_bytes: 1,
+    };
+
     /// The bytes of the whole pages that hold the first `len` bytes; `None` when no
     /// address space has that many.
     pub(super) fn size_for(self, len: usize) -> Option<usize> {

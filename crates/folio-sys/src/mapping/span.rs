@@ -1,7 +1,7 @@
 //! Ranges of mappings, which keep them mapped.
 
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Mapping;
 use crate::copy::{CopyError, copy_out, copy_out_small};
@@ -30,6 +30,10 @@ pub struct Span {
     /// pointer to the mapping, so that a read takes no detour.
     start: NonNull<u8>,
     len: usize,
+    /// At how many offsets, from 0 on, as many bytes follow as a small read may have: one
+    /// comparison then tells that a small read is in range, and may be made. 0 without
+    /// the handler.
+    small: usize,
     policy: FaultPolicy,
     mapping: Arc<Mapping>,
 }
@@ -56,9 +60,19 @@ impl Span {
         Self {
             start: mapping.start,
             len: mapping.len(),
+            small: small_offsets(mapping.len(), mapping.policy),
             policy: mapping.policy,
             mapping,
         }
+    }
+
+    /// A span of no bytes, of no file.
+    #[must_use]
+    pub fn nothing() -> Self {
+        static NOTHING: OnceLock<Arc<Mapping>> = OnceLock::new();
+
+        let mapping = NOTHING.get_or_init(|| Arc::new(Mapping::nothing()));
+        Self::of(Arc::clone(mapping))
     }
 
     /// The mapping that the span is a range of.
@@ -124,6 +138,7 @@ impl Span {
         Some(Self {
             start,
             len,
+            small: small_offsets(len, self.policy),
             policy: self.policy,
             mapping: Arc::clone(&self.mapping),
         })
@@ -147,9 +162,10 @@ impl Span {
 
     /// Fills `buf` with the bytes from `offset` on, if that takes a few loads and stores.
     ///
-    /// False for any other reason, and then `buf` is as it was: the span ends before, a
-    /// page is lost, there are fewer than 4 bytes or more than 64, or no handler. Then
-    /// [`read_exact_at`](Self::read_exact_at) tells. This is the path to be inlined, that is not.
+    /// False for any other reason, and then `buf` is as it was: the span does not have 64
+    /// bytes more, a page is lost, `buf` has 3 bytes or none or more than 64, or there is no
+    /// handler. Then [`read_exact_at`](Self::read_exact_at) tells. This is the path to
+    /// be inlined, that is not.
     #[inline(always)]
     #[expect(
         clippy::inline_always,
@@ -157,13 +173,13 @@ impl Span {
     )]
     #[must_use]
     pub fn read_small_at(&self, offset: usize, buf: &mut [u8]) -> bool {
-        if offset > self.len || buf.len() > self.len - offset {
+        if offset >= self.small {
             return false;
         }
         let from = self.start.as_ptr().wrapping_add(offset);
-        // SAFETY: as in `read_exact_at`: the range was just seen to be within the span, and
-        // `buf` is ours alone.
-        unsafe { copy_out_small(buf.as_mut_ptr(), from, buf.len(), self.policy) }
+        // SAFETY: as in `read_exact_at`: 64 bytes from here on are within the span, and no more
+        // are read, and `buf` is ours alone. There is a handler, or else `small` were 0.
+        unsafe { copy_out_small(buf.as_mut_ptr(), from, buf.len()) }
     }
 
     /// Has those of the `len` bytes from `offset` on that the span has brought into the
@@ -187,6 +203,17 @@ impl Span {
             None | Some([]) => Ok(0),
             Some(buf) => self.read_exact_at(offset, buf).map(|()| count),
         }
+    }
+}
+
+/// The most that is read without a call, in bytes.
+const SMALL_BYTES: usize = 64;
+
+/// At how many offsets of `len` bytes as many follow as a small read may have.
+fn small_offsets(len: usize, policy: FaultPolicy) -> usize {
+    match policy {
+        FaultPolicy::Handler => len.saturating_sub(SMALL_BYTES - 1),
+        FaultPolicy::Syscall => 0,
     }
 }
 

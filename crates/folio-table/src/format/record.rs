@@ -52,6 +52,15 @@ impl Record {
     pub(crate) fn value_start(&self) -> usize {
         self.head_len + self.key_len
     }
+
+    /// Key and value out of the bytes of the whole record.
+    #[inline]
+    pub(crate) fn split<'b>(&self, whole: &'b [u8]) -> (&'b [u8], &'b [u8]) {
+        let content = whole.get(self.head_len..).unwrap_or_default();
+        content
+            .split_at_checked(self.key_len)
+            .unwrap_or((content, &[]))
+    }
 }
 
 /// The two lengths as they stand before a key: the bytes, and how many of them count.

@@ -24,7 +24,43 @@ pub(crate) fn use_all(table: &OverBytes<'_>) {
         }
     }
     let records = table.iter().count() as u64;
-    assert!(records <= table.info().key_bytes + 1, "{records} records");
+    assert!(records <= table.count() + 1, "{records} records");
+    use_order(table);
+}
+
+/// Everything that goes by the order section.
+fn use_order(table: &OverBytes<'_>) {
+    let records = table.iter().rev().count() as u64;
+    assert!(records <= table.count() + 1, "{records} records");
+    for key in [&b"key-05"[..], b"z"] {
+        let rank = table.rank(key);
+        assert!(!rank.is_ok_and(|rank| rank > table.count()));
+        let counted = table.count_range(key..);
+        assert!(!counted.is_ok_and(|counted| counted > table.count()));
+        let found = table.prefix(key).map_or(0, |found| found.count() as u64);
+        assert!(found <= table.count() + 1, "{found} found");
+    }
+    for rank in [1, 100, u64::MAX] {
+        let nth = table.nth(rank);
+        assert!(rank < table.count() || matches!(nth, Ok(None)));
+    }
+    // From both ends in turn, with errors passed over as long as something is left.
+    if let Ok(mut scan) = table.scan(..) {
+        for turn in 0..120 {
+            let before = scan.remaining();
+            let next = match turn % 4 {
+                0 => scan.next_record().map(drop),
+                1 => scan.next_record_back().map(drop),
+                2 => scan.next_key().map(drop),
+                _ => scan.next_key_back().map(drop),
+            };
+            let step = before - scan.remaining();
+            assert!(step <= 1 && (step == 1 || next.is_err() || before == 0));
+            if turn % 16 == 0 {
+                drop((scan.cursor(), scan.cursor_back()));
+            }
+        }
+    }
 }
 
 #[test]

@@ -8,9 +8,13 @@
 mod building;
 mod damage;
 mod differential;
+mod exporting;
 mod fixture;
 mod hostile;
 mod importing;
+mod ordered;
 mod out_of_core;
 mod random;
 mod small;
+mod verifying;
+mod windowed;

@@ -139,7 +139,7 @@ impl SourceOptions {
             // What is mapped in part is told from what refuses by mapping a byte of it.
             let is_large = !self.windows.is_one_window(size);
             let first = if is_large { 1 } else { size };
-            match self.map(file, first).map_err(io::Error::from) {
+            match self.map(file, first, metadata).map_err(io::Error::from) {
                 Ok(_) if is_large => return Ok((self.windowed(file)?, Reason::TooLarge)),
                 Ok(access) => return Ok((access, Reason::Mappable)),
                 Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
@@ -149,7 +149,7 @@ impl SourceOptions {
             }
         }
         match probe(file) {
-            Ok(0) if size == 0 => Ok((self.map(file, 0)?, Reason::Empty)),
+            Ok(0) if size == 0 => Ok((self.map(file, 0, metadata)?, Reason::Empty)),
             Ok(_) => Ok((Access::Positioned { len: None }, reason)),
             Err(error) if is_no_random_access(&error) => {
                 Ok((Access::Stream, Reason::NoRandomAccess))
@@ -161,17 +161,17 @@ impl SourceOptions {
     fn insist(&self, kind: Kind, file: &Arc<Positioned>, metadata: &Metadata) -> Result<Access> {
         let size = size_of_file(file.file(), metadata);
         match kind {
-            Kind::Mapped => self.map(file, size),
+            Kind::Mapped => self.map(file, size, metadata),
             Kind::Windowed => {
                 // What refuses to be mapped at all has no windows either.
-                self.map(file, size.min(1))?;
+                self.map(file, size.min(1), metadata)?;
                 self.windowed(file)
             }
             Kind::Stream => Ok(Access::Stream),
             Kind::Positioned => {
                 probe(file)?;
                 // Only for what can be mapped is the size known to be true.
-                let len = self.map(file, size).is_ok().then_some(size);
+                let len = self.map(file, size, metadata).is_ok().then_some(size);
                 Ok(Access::Positioned { len })
             }
         }
@@ -185,11 +185,11 @@ impl SourceOptions {
         Ok(Access::Windowed(Arc::new(windows)))
     }
 
-    fn map(&self, file: &Positioned, size: u64) -> Result<Access> {
+    fn map(&self, file: &Positioned, size: u64, metadata: &Metadata) -> Result<Access> {
         MapOptions::default()
             .len(size)
             .fault_policy(self.fault_policy)
-            .map(file.file(), file.path())
+            .map_known(file.file(), file.path().to_owned(), metadata)
             .map(|map| Access::Mapped(Arc::new(map)))
     }
 }

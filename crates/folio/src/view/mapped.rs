@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use folio_sys::mapping::Span;
 
-use super::{Bytes, View};
+use super::{Origin, View};
 use crate::map::Map;
 
 impl View {
     /// A view of a span, which is part of the mapping that `map` is of. It may reach past
     /// the end that the map was made with: a mapping grows.
     pub(crate) fn of_span(span: Span, map: &Arc<Map>) -> Self {
-        let map = Arc::clone(map);
         Self {
-            bytes: Bytes::Mapped { span, map },
+            span,
+            origin: Origin::Mapped(Arc::clone(map)),
         }
     }
 
     /// The mapped bytes, if they are mapped.
     pub(crate) fn span(&self) -> Option<&Span> {
-        match &self.bytes {
-            Bytes::Mapped { span, .. } => Some(span),
-            Bytes::Positioned { .. } => None,
+        match &self.origin {
+            Origin::Mapped(_) => Some(&self.span),
+            Origin::Windowed { .. } | Origin::Positioned { .. } => None,
         }
     }
 }

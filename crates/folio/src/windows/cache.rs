@@ -64,10 +64,17 @@ impl Window {
         self.span.len().saturating_sub(before)
     }
 
-    /// Fills `buf`, if the window has all of it. Says no more, and so costs no more, than whether it did.
-    #[inline]
-    pub(super) fn has_read(&self, offset: u64, buf: &mut [u8]) -> bool {
+    /// Fills `buf`, if that takes a few loads and stores: see [`Span::read_small_at`].
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "as for Span::read_small_at")]
+    pub(super) fn has_read_small(&self, offset: u64, buf: &mut [u8]) -> bool {
         // An offset before the start wraps around to one beyond every end.
+        let within = address_offset(offset.wrapping_sub(self.start));
+        self.span.read_small_at(within, buf)
+    }
+
+    /// Fills `buf`, if the window has all of it.
+    pub(super) fn has_read(&self, offset: u64, buf: &mut [u8]) -> bool {
         let within = address_offset(offset.wrapping_sub(self.start));
         self.span.read_exact_at(within, buf).is_ok()
     }

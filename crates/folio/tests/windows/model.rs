@@ -6,6 +6,10 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use folio::{Error, FaultPolicy, ReadAt, View, Windows};
+use input::{Input, page};
+
+#[path = "../input/mod.rs"]
+mod input;
 
 /// The file's length never exceeds this many pages.
 const MOST_PAGES: u64 = 48;
@@ -16,38 +20,10 @@ const MOST_PAGES: u64 = 48;
 ///
 /// When the windows show something else than the model.
 pub(crate) fn run(input: &[u8]) {
-    let mut input = Input(input);
+    let mut input = Input::new(input);
     let mut model = Model::new(&mut input);
-    while !input.0.is_empty() {
+    while !input.is_empty() {
         model.step(&mut input);
-    }
-}
-
-/// Bytes taken one by one; zeros when there are no more.
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn byte(&mut self) -> u8 {
-        let Some((&first, rest)) = self.0.split_first() else {
-            return 0;
-        };
-        self.0 = rest;
-        first
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        let wide = u64::from_le_bytes([self.byte(), self.byte(), self.byte(), 0, 0, 0, 0, 0]);
-        wide % bound.max(1)
-    }
-
-    /// A length: often small, sometimes as large as the file.
-    fn len(&mut self) -> u64 {
-        match self.byte() % 4 {
-            0 => self.below(9),
-            1 => self.below(200),
-            2 => self.below(3 * page()),
-            _ => self.below(MOST_PAGES * page()),
-        }
     }
 }
 
@@ -130,14 +106,14 @@ impl Model {
     }
 
     fn read_exact(&mut self, input: &mut Input<'_>) {
-        let (offset, len) = (self.offset(input), input.len());
+        let (offset, len) = (self.offset(input), input.len(MOST_PAGES * page()));
         let mut buf = vec![0xA5; usize::try_from(len).unwrap()];
         let read = self.windows.read_exact_at(offset, &mut buf);
         self.check(offset, &buf, read);
     }
 
     fn read(&mut self, input: &mut Input<'_>) {
-        let (offset, len) = (self.offset(input), input.len());
+        let (offset, len) = (self.offset(input), input.len(MOST_PAGES * page()));
         let mut buf = vec![0xA5; usize::try_from(len).unwrap()];
         let there = self.known.saturating_sub(offset).min(len);
         match self.windows.read_at(offset, &mut buf) {
@@ -218,7 +194,7 @@ impl Model {
 
     fn make_view(&mut self, input: &mut Input<'_>) {
         self.budget = None;
-        let (offset, len) = (self.offset(input), input.len());
+        let (offset, len) = (self.offset(input), input.len(MOST_PAGES * page()));
         match self.windows.view(offset, len) {
             Ok(view) => {
                 assert!(offset <= self.known && len <= self.known - offset);
@@ -238,7 +214,7 @@ impl Model {
             return;
         };
         let within = input.below(view.len() + 1);
-        let mut buf = vec![0xA5; usize::try_from(input.len()).unwrap()];
+        let mut buf = vec![0xA5; usize::try_from(input.len(MOST_PAGES * page())).unwrap()];
         let offset = start + within;
         let there = (view.len() - within).min(buf.len() as u64);
         match view.read_at(within, &mut buf) {
@@ -264,7 +240,7 @@ impl Model {
     fn write(&mut self, input: &mut Input<'_>) {
         let size = self.content.len() as u64;
         let offset = input.below(size);
-        let len = input.len().min(size - offset);
+        let len = input.len(MOST_PAGES * page()).min(size - offset);
         self.writes = self.writes.wrapping_add(1);
         let range = usize::try_from(offset).unwrap()..usize::try_from(offset + len).unwrap();
         self.content[range.clone()].fill(self.writes);
@@ -285,8 +261,4 @@ impl Model {
         assert_eq!(self.windows.refresh_len().unwrap(), self.known);
         assert_eq!(self.windows.len(), self.known);
     }
-}
-
-fn page() -> u64 {
-    rustix::param::page_size() as u64
 }

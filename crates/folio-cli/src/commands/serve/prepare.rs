@@ -94,7 +94,7 @@ fn from_file(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
     if let Ok(table) = Table::open(&built) {
         return Ok(table);
     }
-    build::import(source, input, &built)?.write()?;
+    build::import(std::slice::from_ref(source), input, &built)?.write()?;
     remove_older(&folder, &family, &name);
     Ok(Table::open(&built)?)
 }
@@ -102,7 +102,7 @@ fn from_file(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
 /// Builds from what can be read once; the file goes when the server does.
 fn from_stream(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
     let path = cache_folder()?.join(format!("stream-{}.folio", std::process::id()));
-    build::import(source, input, &path)?.write()?;
+    build::import(std::slice::from_ref(source), input, &path)?.write()?;
     let table = open_as(&path, source.path());
     // The mapping keeps the bytes.
     fs::remove_file(&path)
