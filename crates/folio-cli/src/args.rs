@@ -3,7 +3,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{build, cat, completions, get, lab, man, probe, serve, stat};
+use crate::commands::{build, cat, completions, dump, get, lab, man, probe, scan, serve, stat};
 
 /// Files as memory, shared by many processes.
 ///
@@ -28,6 +28,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Build(build::Args),
     Get(get::Args),
+    Scan(scan::Args),
+    Dump(dump::Args),
     Serve(serve::Args),
     Stat(stat::Args),
     Cat(cat::Args),

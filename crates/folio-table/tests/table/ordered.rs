@@ -163,6 +163,10 @@ fn check(map: &Map, random: &mut Random, rounds: usize) {
         assert_eq!(count, expected.len() as u64);
         if expected.len() < 300 || random.below(20) == 0 {
             let scan = table.scan(bounds.clone()).unwrap();
+            walk(&table, scan, expected.clone(), random);
+            // By two ranges that have it in common.
+            let mut scan = table.scan((bounds.0, Bound::Unbounded)).unwrap();
+            scan.narrow((Bound::Unbounded, bounds.1)).unwrap();
             walk(&table, scan, expected, random);
         }
 
