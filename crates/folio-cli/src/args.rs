@@ -3,7 +3,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{build, cat, completions, dump, get, lab, man, probe, scan, serve, stat};
+use crate::commands::{
+    build, cat, completions, dump, get, lab, man, probe, scan, serve, stat, store, verify,
+};
 
 /// Files as memory, shared by many processes.
 ///
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     Dump(dump::Args),
     Serve(serve::Args),
     Stat(stat::Args),
+    Store(store::Args),
+    Verify(verify::Args),
     Cat(cat::Args),
     Probe(probe::Args),
     Lab(lab::Args),

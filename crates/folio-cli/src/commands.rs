@@ -11,3 +11,5 @@ pub(crate) mod probe;
 pub(crate) mod scan;
 pub(crate) mod serve;
 pub(crate) mod stat;
+pub(crate) mod store;
+pub(crate) mod verify;

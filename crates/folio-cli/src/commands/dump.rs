@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use folio_table::Table;
 use folio_table::export::{Format, Writer};
 
+use crate::commands::verify::VerifyArgs;
 use crate::failure::Outcome;
 use crate::output;
 
@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// The format to print in.
     #[arg(long, value_enum, default_value = "tsv")]
     format: FormatName,
+
+    #[command(flatten)]
+    verify: VerifyArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,7 +40,7 @@ enum FormatName {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let table = Table::open(&args.table)?;
+    let table = args.verify.open(&args.table)?;
     let format = match args.format {
         FormatName::Tsv => Format::Tsv,
         FormatName::Jsonl => Format::JsonLines,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use folio::ReadAt;
 use folio_table::{MAX_KEY_LEN, Table};
 
+use crate::commands::verify::VerifyArgs;
 use crate::failure::{Failure, Outcome, complain};
 use crate::output;
 
@@ -26,12 +27,14 @@ pub(crate) struct Args {
     /// Read keys from standard input, one a line, after those named.
     #[arg(long)]
     stdin: bool,
+
+    #[command(flatten)]
+    verify: VerifyArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let table = Table::open(&args.table)?;
     let mut values = Values {
-        table,
+        table: args.verify.open(&args.table)?,
         name: &args.table,
         out: output::stdout()?,
         value: Vec::new(),

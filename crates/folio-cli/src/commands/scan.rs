@@ -6,9 +6,9 @@ use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use folio_table::Table;
 use folio_table::export::{Format, Writer};
 
+use crate::commands::verify::VerifyArgs;
 use crate::failure::Outcome;
 use crate::output;
 
@@ -41,10 +41,13 @@ pub(crate) struct Args {
     /// Print so many records at most.
     #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
     limit: u64,
+
+    #[command(flatten)]
+    verify: VerifyArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let table = Table::open(&args.table)?;
+    let table = args.verify.open(&args.table)?;
     let prefix = args.prefix.as_ref().map_or(&[][..], |key| key.as_bytes());
     let mut scan = table.scan_prefix(prefix)?;
     let from = args.from.as_ref().map(|key| key.as_bytes());

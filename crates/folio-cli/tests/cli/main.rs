@@ -29,3 +29,4 @@ mod server;
 mod sharing;
 mod stat;
 mod terminal;
+mod verify;

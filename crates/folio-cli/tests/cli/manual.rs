@@ -8,13 +8,14 @@ use crate::folder::Folder;
 use crate::process::run;
 use crate::program::have;
 
-const SUBCOMMANDS: [&str; 11] = [
+const SUBCOMMANDS: [&str; 12] = [
     "build",
     "get",
     "scan",
     "dump",
     "serve",
     "stat",
+    "verify",
     "cat",
     "probe",
     "lab",

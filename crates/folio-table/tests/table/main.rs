@@ -13,6 +13,8 @@ mod fixture;
 mod hostile;
 mod importing;
 mod ordered;
+mod out_of_core;
 mod random;
 mod small;
+mod verifying;
 mod windowed;
