@@ -108,7 +108,8 @@ pub(in crate::groups) fn overhead() -> Bench {
                 peer_name: "tinycdb",
                 limit_name: None,
                 goal: Some(0.42),
-                about: "what a file of 10 million records (--keys; quick: 1 million) takes beside their keys                         and values, in bytes a key: checksums and lengths included (goal 0.42)",
+                about: "what a file of 10 million records (--keys; quick: 1 million) takes beside their keys \
+                        and values, in bytes a key: checksums and lengths included (goal 0.42)",
             }]
         },
         measure: measure_overhead,
