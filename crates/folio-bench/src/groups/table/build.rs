@@ -69,7 +69,7 @@ fn measure_build(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     });
     // A build is a turn of its own.
     let plan = Plan {
-        rounds: if settings.quick { 5 } else { 9 },
+        rounds: if settings.quick { 5 } else { 7 },
         turn: Duration::ZERO,
     };
     let results = field.run(plan, Clock::Wall, || clear(folder.path()))?;
