@@ -3,7 +3,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{build, cat, completions, get, lab, man, probe, serve, stat, store};
+use crate::commands::{build, cat, completions, get, lab, man, probe, serve, stat, store, verify};
 
 /// Files as memory, shared by many processes.
 ///
@@ -31,6 +31,7 @@ pub(crate) enum Command {
     Serve(serve::Args),
     Stat(stat::Args),
     Store(store::Args),
+    Verify(verify::Args),
     Cat(cat::Args),
     Probe(probe::Args),
     Lab(lab::Args),

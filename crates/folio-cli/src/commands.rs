@@ -10,3 +10,4 @@ pub(crate) mod probe;
 pub(crate) mod serve;
 pub(crate) mod stat;
 pub(crate) mod store;
+pub(crate) mod verify;

@@ -3,22 +3,23 @@
 use std::ops::Deref;
 
 use folio::View;
-use folio_table::{Result, StoreReader, Table};
+use folio_table::{Checked, Result, StoreReader, Table};
 
 /// A table to be served: always the same, or the current one of a store.
 ///
 /// ```no_run
 /// use folio_server::{Config, Database, Supervisor};
-/// use folio_table::{Store, Table};
+/// use folio_table::{Store, Table, Verify};
 ///
-/// let users = Database::from(Store::open("users")?.reader()?);
-/// let cities = Database::from(Table::open("cities.folio")?);
+/// let users = Store::open("users")?.checked_reader(Verify::Never)?;
+/// let users = Database::from(users);
+/// let cities = Database::from(Table::options().open("cities.folio")?);
 /// assert!(cities.generation().is_none());
 /// let supervisor = Supervisor::bind(Config::default(), [users, cities])?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub enum Database<B = View> {
+pub enum Database<B = Checked<View>> {
     /// A table.
     Table(Table<B>),
     /// A store, of which each worker serves what is current.

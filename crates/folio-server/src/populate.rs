@@ -41,7 +41,7 @@ impl Populate {
             return;
         }
         for table in tables {
-            if let Err(error) = table.bytes().populate() {
+            if let Err(error) = table.bytes().unchecked().populate() {
                 log.line(format_args!("{}: {error}", table.name().display()));
             }
         }

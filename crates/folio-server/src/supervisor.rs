@@ -33,7 +33,7 @@ use fleet::Fleet;
 /// use folio_table::Table;
 ///
 /// let view = Source::open("users.folio")?.whole()?;
-/// let table = Table::from_bytes(view, "users.folio")?;
+/// let table = Table::options().from_bytes(view, "users.folio")?;
 /// let supervisor = Supervisor::bind(Config::default(), vec![table])?;
 /// supervisor.run(|event| {
 ///     if let Event::Log(line) = event {

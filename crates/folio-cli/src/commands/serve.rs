@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use folio_server::{Config, Populate, Supervisor};
 
 use crate::commands::build::InputArgs;
+use crate::commands::verify::VerifyArgs;
 use crate::failure::{Failure, Outcome};
 
 /// Serve tables to Redis clients from several processes that share one copy.
@@ -47,6 +48,9 @@ pub(crate) struct Args {
     populate: When,
 
     #[command(flatten)]
+    verify: VerifyArgs,
+
+    #[command(flatten)]
     input: InputArgs,
 }
 
@@ -66,12 +70,13 @@ pub(crate) fn run(args: Args) -> Outcome {
         return Err(Failure::new("-: standard input can be read only once"));
     }
     let (tables, sample_key) = if args.paths.is_empty() {
-        (vec![prepare::sample()?.into()], Some(prepare::SAMPLE_KEY))
+        let table = args.verify.check(prepare::sample()?)?;
+        (vec![table.into()], Some(prepare::SAMPLE_KEY))
     } else {
         let tables = args
             .paths
             .iter()
-            .map(|path| prepare::table(path, &args.input))
+            .map(|path| prepare::table(path, &args.input, args.verify))
             .collect::<Outcome<Vec<_>>>()?;
         (tables, None)
     };

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use folio::ReadAt;
 use folio::residency::Mappers;
-use folio_table::Table;
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::commands::store::Opened;
+use crate::commands::verify::VerifyArgs;
 use crate::failure::Outcome;
 use crate::output;
 
@@ -20,7 +20,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let table = Opened::at(&args.table)?;
+    let table = Opened::at(&args.table, VerifyArgs::default())?;
     let info = table.info();
     let mut out = output::stdout()?;
     writeln!(out, "table           {}", table.name().display())?;
@@ -55,8 +55,8 @@ fn write_size(out: &mut impl Write, name: &str, bytes: u64) -> std::io::Result<(
 }
 
 /// Other processes that map the table; this one does as well, and is left out.
-fn write_mappers(out: &mut impl Write, table: &Table<folio::View>) -> Outcome {
-    let view = table.bytes();
+fn write_mappers(out: &mut impl Write, table: &Opened) -> Outcome {
+    let view = table.bytes().unchecked();
     let Some(file) = view.file_id().filter(|_| !view.is_empty()) else {
         writeln!(out, "mapped by       unknown: this system does not tell")?;
         return Ok(());

@@ -7,9 +7,10 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use folio::View;
-use folio_table::{Error, Store, StoreReader, Table};
+use folio_table::{Checked, Error, Store, StoreReader, Table};
 use indicatif::HumanBytes;
 
+use crate::commands::verify::VerifyArgs;
 use crate::failure::{Failure, Outcome, say};
 
 /// Keep generations of a table in a folder, of which one is current.
@@ -125,26 +126,26 @@ pub(crate) fn explain(error: Error) -> Failure {
 /// A table, alone or as a store's current generation.
 #[derive(Debug)]
 pub(crate) enum Opened {
-    Table(Table<View>),
-    Generation(StoreReader),
+    Table(Table<Checked<View>>),
+    Generation(StoreReader<Checked<View>>),
 }
 
 impl Opened {
-    /// Opens what is at a path: a table's file, or a store's folder.
-    pub(crate) fn at(path: &Path) -> Outcome<Self> {
+    /// Opens what is at a path, a table's file or a store's folder, to be checked as was asked for.
+    pub(crate) fn at(path: &Path, verify: VerifyArgs) -> Outcome<Self> {
         if Store::is_at(path) {
-            let reader = open(path)?.reader().map_err(explain)?;
-            Ok(Self::Generation(reader))
+            let reader = open(path)?.checked_reader(verify.when());
+            Ok(Self::Generation(reader.map_err(explain)?))
         } else {
-            Ok(Self::Table(Table::open(path)?))
+            Ok(Self::Table(verify.check(Table::open(path)?)?))
         }
     }
 }
 
 impl Deref for Opened {
-    type Target = Table<View>;
+    type Target = Table<Checked<View>>;
 
-    fn deref(&self) -> &Table<View> {
+    fn deref(&self) -> &Table<Checked<View>> {
         match self {
             Self::Table(table) => table,
             Self::Generation(reader) => reader.current().table(),

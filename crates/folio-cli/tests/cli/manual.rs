@@ -8,11 +8,12 @@ use crate::folder::Folder;
 use crate::process::run;
 use crate::program::have;
 
-const SUBCOMMANDS: [&str; 10] = [
+const SUBCOMMANDS: [&str; 11] = [
     "build",
     "get",
     "serve",
     "stat",
+    "verify",
     "store",
     "cat",
     "probe",

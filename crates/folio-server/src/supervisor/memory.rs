@@ -16,7 +16,7 @@ pub(super) struct DataMemory {
 pub(super) fn of_tables(pid: u32, tables: &[Database]) -> Option<DataMemory> {
     let mut files: Vec<_> = tables
         .iter()
-        .map(|table| table.bytes().file_id())
+        .map(|table| table.bytes().unchecked().file_id())
         .collect::<Option<_>>()?;
     // A file that is served twice is in memory once.
     files.sort_unstable_by_key(ToString::to_string);

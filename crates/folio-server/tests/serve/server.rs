@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use folio::Source;
 use folio_server::{Config, Database, Event, Status, Supervisor, sample};
-use folio_table::{Builder, Store, Table};
+use folio_table::{Builder, Store, Table, Verify};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -235,12 +235,13 @@ pub(crate) fn serve(mut arguments: impl Iterator<Item = String>) {
             }
             "--tick-ms" => config.tick = Duration::from_millis(value().parse().unwrap()),
             path if Store::is_at(path) => {
-                let reader = Store::open(path).unwrap().reader().unwrap();
+                let store = Store::open(path).unwrap();
+                let reader = store.checked_reader(Verify::Never).unwrap();
                 tables.push(Database::from(reader));
             }
             path => {
                 let view = Source::open(path).unwrap().whole().unwrap();
-                tables.push(Table::from_bytes(view, path).unwrap().into());
+                tables.push(Table::options().from_bytes(view, path).unwrap().into());
             }
         }
     }

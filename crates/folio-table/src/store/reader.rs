@@ -16,7 +16,7 @@ use super::Store;
 use super::folder::{Folder, open_regular};
 use super::lock;
 use super::sequence::{Hint, NOTHING, UNSETTLED};
-use crate::{Error, Result, Table};
+use crate::{Checked, Error, Result, Table, Verify};
 
 /// Follows the generations of a store.
 ///
@@ -70,6 +70,18 @@ impl Store {
         self.reader_with(|file, path| {
             let bytes = Source::options().of_file(file, path)?.whole()?;
             Table::from_bytes(bytes, path)
+        })
+    }
+
+    /// As [`reader`](Self::reader), with the checksums of pages checked when `verify` says.
+    ///
+    /// # Errors
+    ///
+    /// As for [`reader`](Self::reader), and those of [`TableOptions::open`](crate::TableOptions::open).
+    pub fn checked_reader(&self, verify: Verify) -> Result<StoreReader<Checked<View>>> {
+        self.reader_with(move |file, path| {
+            let bytes = Source::options().of_file(file, path)?.whole()?;
+            Table::from_bytes(bytes, path)?.checked(verify)
         })
     }
 

@@ -5,13 +5,18 @@
     reason = "a test fails by panicking"
 )]
 
+mod batches;
 mod building;
 mod damage;
 mod differential;
+mod exporting;
 mod fixture;
 mod hostile;
 mod importing;
 mod ordered;
+mod out_of_core;
+mod patched;
 mod random;
 mod small;
+mod verifying;
 mod windowed;

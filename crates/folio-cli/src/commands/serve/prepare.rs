@@ -13,6 +13,7 @@ use folio_table::import::Format;
 use folio_table::{Builder, Store, Table};
 
 use crate::commands::build::{self, InputArgs};
+use crate::commands::verify::VerifyArgs;
 use crate::commands::{cat, store};
 use crate::failure::{Failure, Outcome};
 use crate::progress;
@@ -47,12 +48,14 @@ pub(crate) fn sample() -> Outcome<Table<View>> {
 }
 
 /// Opens a table or a store, or builds a table from an input.
-pub(crate) fn table(path: &Path, input: &InputArgs) -> Outcome<Database> {
+pub(crate) fn table(path: &Path, input: &InputArgs, verify: VerifyArgs) -> Outcome<Database> {
     if path == Path::new("-") {
-        return Ok(from_stream(&Source::stdin()?, input)?.into());
+        let table = from_stream(&Source::stdin()?, input)?;
+        return Ok(verify.check(table)?.into());
     }
     if Store::is_at(path) {
-        return Ok(store::open(path)?.reader().map_err(store::explain)?.into());
+        let reader = store::open(path)?.checked_reader(verify.when());
+        return Ok(reader.map_err(store::explain)?.into());
     }
     let is_input = input.format.is_some() || Format::from_path(path).is_some();
     if !is_input {
@@ -67,7 +70,7 @@ pub(crate) fn table(path: &Path, input: &InputArgs) -> Outcome<Database> {
                 failure
             }
         })?;
-        return Ok(table.into());
+        return Ok(verify.check(table)?.into());
     }
     let source = cat::open(path)?;
     let table = if source.kind() == Kind::Mapped {
@@ -75,7 +78,7 @@ pub(crate) fn table(path: &Path, input: &InputArgs) -> Outcome<Database> {
     } else {
         from_stream(&source, input)?
     };
-    Ok(table.into())
+    Ok(verify.check(table)?.into())
 }
 
 /// Builds from a regular file, or takes what was built from the very same one before.
@@ -99,16 +102,15 @@ fn from_file(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
     if let Ok(table) = Table::open(&built) {
         return Ok(table);
     }
-    build::import(std::slice::from_ref(source), input)?.write_to(&built)?;
+    build::import(std::slice::from_ref(source), input, &built)?.write()?;
     remove_older(&folder, &family, &name);
     Ok(Table::open(&built)?)
 }
 
 /// Builds from what can be read once; the file goes when the server does.
 fn from_stream(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
-    let imported = build::import(std::slice::from_ref(source), input)?;
     let path = cache_folder()?.join(format!("stream-{}.folio", std::process::id()));
-    imported.write_to(&path)?;
+    build::import(std::slice::from_ref(source), input, &path)?.write()?;
     let table = open_as(&path, source.path());
     // The mapping keeps the bytes.
     fs::remove_file(&path)
