@@ -8,9 +8,11 @@ use crate::folder::Folder;
 use crate::process::run;
 use crate::program::have;
 
-const SUBCOMMANDS: [&str; 11] = [
+const SUBCOMMANDS: [&str; 13] = [
     "build",
     "get",
+    "scan",
+    "dump",
     "serve",
     "stat",
     "verify",

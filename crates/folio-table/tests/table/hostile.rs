@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use folio_table::{Error, Table};
 
-use crate::damage::use_all;
+use crate::damage::{use_all, use_order};
 use crate::random::Random;
 use crate::small::{self, PAGE, Section, field, section_entry};
 
@@ -16,6 +16,7 @@ fn stands(bytes: &[u8]) -> bool {
         return false;
     };
     use_all(&table);
+    use_order(&table);
     let stands = table.verify(|_| ()).is_ok();
     for threads in [1, 3] {
         let found = table.verify_all(NonZeroUsize::new(threads).unwrap(), |_| ());
@@ -288,6 +289,7 @@ fn ranges_of_values_outside_the_file() {
             Err(Error::Bytes(_))
         ));
         assert_eq!(out, b"before");
+        assert!(matches!(table.value_slice(range), Err(Error::Bytes(_))));
     }
 }
 
@@ -306,6 +308,9 @@ fn any_flipped_byte_with_right_checksums() {
                 continue;
             };
             use_all(&table);
+            if at % 5 == 2 || matches!(section, Section::Order) {
+                use_order(&table);
+            }
             if table.verify(|_| ()).is_err() {
                 continue;
             }

@@ -69,7 +69,7 @@ fn measure_build(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     });
     // A build is a turn of its own.
     let plan = Plan {
-        rounds: if settings.quick { 5 } else { 9 },
+        rounds: if settings.quick { 5 } else { 7 },
         turn: Duration::ZERO,
     };
     let results = field.run(plan, Clock::Wall, || clear(folder.path()))?;
@@ -108,7 +108,8 @@ pub(in crate::groups) fn overhead() -> Bench {
                 peer_name: "tinycdb",
                 limit_name: None,
                 goal: Some(0.42),
-                about: "what a file of 10 million records (--keys; quick: 1 million) takes beside their keys                         and values, in bytes a key: checksums and lengths included (goal 0.42)",
+                about: "what a file of 10 million records (--keys; quick: 1 million) takes beside their keys \
+                        and values, in bytes a key: checksums and lengths included (goal 0.42)",
             }]
         },
         measure: measure_overhead,

@@ -69,6 +69,27 @@ pub(super) fn lookups<'a>(
     Ok(in_rounds(queries, run))
 }
 
+/// The work of a contestant that looks up so many keys at once; `look_up` returns the sum of the folds of
+/// their values.
+///
+/// # Errors
+/// What it finds in all is not what is there.
+pub(super) fn batches<'a>(
+    queries: &'a Queries,
+    batch_len: usize,
+    mut look_up: impl FnMut(&[Key]) -> Result<u64, Skipped> + 'a,
+) -> Result<Work<'a>, Skipped> {
+    let mut run = move |keys: &[Key]| {
+        let mut sum = 0_u64;
+        for keys in keys.chunks(batch_len) {
+            sum = sum.wrapping_add(look_up(keys)?);
+        }
+        Ok(sum)
+    };
+    check(queries, run(&queries.keys)?)?;
+    Ok(in_rounds(queries, run))
+}
+
 fn check(queries: &Queries, sum: u64) -> Result<(), Skipped> {
     if sum == queries.sum {
         return Ok(());

@@ -23,6 +23,10 @@ pub(in crate::groups) fn sizes() -> Bench {
                     ..at("table.get_at_1m_vs_lmdb", "LMDB")
                 },
                 Spec {
+                    about: "the same keys, 32 at once, against one after the other by cdb",
+                    ..at("table.batch32_at_1m", "tinycdb")
+                },
+                Spec {
                     about: "the same of 10 million keys (quick: 200,000)",
                     ..at("table.get_at_10m", "tinycdb")
                 },
@@ -31,12 +35,20 @@ pub(in crate::groups) fn sizes() -> Bench {
                     ..at("table.get_at_10m_vs_lmdb", "LMDB")
                 },
                 Spec {
+                    about: "the same keys, 32 at once, against one after the other by cdb",
+                    ..at("table.batch32_at_10m", "tinycdb")
+                },
+                Spec {
                     about: "the same of 50 million keys (quick: 1 million)",
                     ..at("table.get_at_50m", "tinycdb")
                 },
                 Spec {
                     about: "the same, against LMDB",
                     ..at("table.get_at_50m_vs_lmdb", "LMDB")
+                },
+                Spec {
+                    about: "the same keys, 32 at once, against one after the other by cdb",
+                    ..at("table.batch32_at_50m", "tinycdb")
                 },
             ]
         },
@@ -63,14 +75,14 @@ const fn at(name: &'static str, peer_name: &'static str) -> Spec {
 }
 
 /// The rows of one size, against each peer.
-fn measure(settings: &Settings, count: u64) -> [Measured; 2] {
+fn measure(settings: &Settings, count: u64) -> [Measured; 3] {
     if settings.rows.is_empty() {
-        return [const { Err(Skipped(String::new())) }; 2];
+        return [const { Err(Skipped(String::new())) }; 3];
     }
-    measure_asked(settings, count).unwrap_or_else(|why| [Err(why.clone()), Err(why)])
+    measure_asked(settings, count).unwrap_or_else(|why| [0; 3].map(|_| Err(why.clone())))
 }
 
-fn measure_asked(settings: &Settings, count: u64) -> Result<[Measured; 2], Skipped> {
+fn measure_asked(settings: &Settings, count: u64) -> Result<[Measured; 3], Skipped> {
     let data = Data {
         count: if settings.quick { count / QUICK } else { count },
         value_len: 32,
@@ -80,10 +92,12 @@ fn measure_asked(settings: &Settings, count: u64) -> Result<[Measured; 2], Skipp
     let entrants = Entrants::new(settings, data, folder.path())?;
     let mut field = Field::default();
     let ours = entrants.ours(&mut field, &hits);
+    let by_32 = entrants.ours_by_32(&mut field, &hits);
     let cdb = entrants.cdb(&mut field, &hits);
     let lmdb = entrants.lmdb(&mut field, &hits);
     let limit = entrants.gather(&mut field);
     let plan = Plan::of(settings);
     let results = field.run(plan, Clock::ThreadCpu, || entrants.touch())?;
-    Ok([cdb, lmdb].map(|peer| results.row(&ours, &peer, Some(limit))))
+    let rows = [(&ours, &cdb), (&ours, &lmdb), (&by_32, &cdb)];
+    Ok(rows.map(|(folio, peer)| results.row(folio, peer, Some(limit))))
 }
