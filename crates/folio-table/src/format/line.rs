@@ -161,3 +161,42 @@ fn bits_32_to_47(bits: u64) -> u16 {
     let [_, _, _, _, e, f, ..] = bits.to_le_bytes();
     u16::from_le_bytes([e, f])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matches_are_the_slots_in_use_with_the_fingerprint() {
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            state >> 7
+        };
+        for offset_bits in [0, 1, 20, 31, 32, 33, 40, 47, 48] {
+            for used in 0..=SLOTS {
+                let mut line = Line::default();
+                let tags: Vec<_> = (0..used).map(|_| Tag::new(random(), offset_bits)).collect();
+                let offsets: Vec<_> = (0..used)
+                    .map(|_| random() & ((1 << offset_bits) - 1))
+                    .collect();
+                for (tag, offset) in tags.iter().zip(&offsets) {
+                    line.push(tag.slot(*offset));
+                }
+                assert_eq!(usize::from(line.used), used);
+                assert!(line.is_tidy());
+                // A tag of all zeros is what slots that are not in use would have.
+                for tag in tags.iter().copied().chain([Tag::new(0, offset_bits)]) {
+                    let mut found: Vec<_> = line.matches(tag).collect();
+                    let mut expected: Vec<_> = (0..used)
+                        .filter(|&slot| tags[slot].bits == tag.bits)
+                        .map(|slot| offsets[slot])
+                        .collect();
+                    found.sort_unstable();
+                    expected.sort_unstable();
+                    assert_eq!(found, expected);
+                }
+            }
+        }
+    }
+}
