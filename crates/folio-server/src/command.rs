@@ -232,6 +232,7 @@ impl<B: ReadAt> Dispatcher<B> {
                 ok(reply);
                 Ok(Next::Close)
             }
+            Id::RandomKey => self.random_key(session, reply),
             Id::Reset => Ok(connection::reset(session, reply)),
             Id::Scan => self.scan(session, request, reply),
             Id::Select => self.select(session, request, reply),

@@ -16,7 +16,7 @@ pub use cursor::Cursor;
 pub(crate) use position::Position;
 pub use scan::Scan;
 
-use crate::{Iter, Result, Table};
+use crate::{Iter, Result, Table, ValueRange};
 
 impl<B: ReadAt> Table<B> {
     /// All records in the order of their keys (bytewise), from either end.
@@ -195,6 +195,21 @@ impl<B: ReadAt> Table<B> {
         Iter::new(Scan::new(self, start, self.end()))
             .next()
             .transpose()
+    }
+
+    /// The key that has this many before it, and where its value stands, which is not read; `None` if
+    /// there are not so many.
+    ///
+    /// # Errors
+    ///
+    /// As for [`nth`](Self::nth).
+    pub fn nth_key(&self, rank: u64) -> Result<Option<(Vec<u8>, ValueRange)>> {
+        if rank >= self.count() {
+            return Ok(None);
+        }
+        let mut scan = Scan::new(self, self.seek_rank(rank)?, self.end());
+        let found = scan.next_key()?;
+        Ok(found.map(|(key, value)| (key.to_vec(), value)))
     }
 
     /// The record with the least key; `None` if there are no records.

@@ -119,6 +119,7 @@ pub(crate) enum Id {
     Ok,
     Ping,
     Quit,
+    RandomKey,
     Reset,
     Scan,
     Select,
@@ -175,7 +176,13 @@ const fn command(
         group,
         fast: !matches!(
             id,
-            Id::Info | Id::Command | Id::Client | Id::Config | Id::GetRange | Id::Scan
+            Id::Info
+                | Id::Command
+                | Id::Client
+                | Id::Config
+                | Id::GetRange
+                | Id::RandomKey
+                | Id::Scan
         ),
         since,
         summary,
@@ -208,6 +215,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command("ping", I::Ping, -1, Keys::None, Connection, "1.0.0", "Returns PONG, or its argument."),
     command("pttl", I::TimeToLive, 2, First, Keyspace, "2.6.0", "Tells how long a key has to live: for ever."),
     command("quit", I::Quit, -1, Keys::None, Connection, "1.0.0", "Closes the connection."),
+    command("randomkey", I::RandomKey, 1, Keys::None, Keyspace, "1.0.0", "Returns one of the keys, each as likely as any other."),
     command("readonly", I::Ok, 1, Keys::None, Connection, "3.0.0", "Does nothing: reading is all there is."),
     command("readwrite", I::Ok, 1, Keys::None, Connection, "3.0.0", "Does nothing: reading is all there is."),
     command("reset", I::Reset, 1, Keys::None, Connection, "6.2.0", "Forgets what this connection has asked for."),

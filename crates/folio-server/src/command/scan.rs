@@ -1,4 +1,4 @@
-//! `SCAN`: the keys of a table, some at a time.
+//! `SCAN`: the keys of a table, some at a time; and `RANDOMKEY`: any one of them.
 //!
 //! The cursor that a client is given is a [`Cursor`] as a number: the rank of the next record, and
 //! bits that tell this table from others. So it needs no memory of the server's, is good on any
@@ -8,6 +8,8 @@
 //! key behind the number that it was given last, and goes on from there. A number of a table that is gone,
 //! from another connection, begins again: keys may come twice, as Redis allows,
 //! but each key that was there all the time comes.
+
+use std::hash::{BuildHasher, RandomState};
 
 use folio::ReadAt;
 use folio_table::{Cursor, Scan, Table};
@@ -70,6 +72,19 @@ impl<B: ReadAt> Dispatcher<B> {
         reply.array(count);
         self.check_room(reply, keys.len() as u64, "a lower COUNT gives less")?;
         reply.out().extend_from_slice(&keys);
+        Ok(Next::Continue)
+    }
+
+    pub(super) fn random_key(&self, session: &Session, reply: &mut Reply<'_>) -> Outcome {
+        let table = self.table(session)?;
+        // Each state of the standard library has keys of its own.
+        let random = RandomState::new().hash_one(());
+        let product = u128::from(random) * u128::from(table.count());
+        let rank = (product >> 64) as u64;
+        match table.nth_key(rank)? {
+            Some((key, _)) => reply.bulk(key),
+            None => reply.null(),
+        }
         Ok(Next::Continue)
     }
 }

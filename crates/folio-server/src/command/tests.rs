@@ -449,6 +449,20 @@ fn a_reply_is_bounded() {
     assert_eq!(fixture.ask("GET a"), "$1\r\n1\r\n");
 }
 
+#[test]
+fn random_keys_are_all_keys_in_time() {
+    let mut fixture = Fixture::new(vec![numbered(0..20), table(&[])]);
+    let mut seen = std::collections::BTreeSet::new();
+    // That one of 20 never comes in 2000 has a chance below 10 to the power of -43.
+    for _ in 0..2000 {
+        seen.insert(fixture.ask("RANDOMKEY"));
+    }
+    let expected = (0..20).map(|number| format!("$8\r\nkey{number:05}\r\n"));
+    assert!(seen.into_iter().eq(expected));
+    fixture.ask("SELECT 1");
+    assert_eq!(fixture.ask("RANDOMKEY"), "$-1\r\n");
+}
+
 /// The cursor and the keys of a reply to `SCAN`.
 fn scanned(reply: &str) -> (String, Vec<String>) {
     let lines: Vec<_> = reply.split("\r\n").collect();
@@ -643,6 +657,7 @@ fn a_fault_is_an_error_reply_and_heals() {
         "TTL a",
         "SCAN 0",
         "SCAN 0 MATCH a*",
+        "RANDOMKEY",
     ] {
         let reply = fixture.ask(request);
         assert!(
@@ -652,8 +667,8 @@ fn a_fault_is_an_error_reply_and_heals() {
         assert_eq!(reply.matches("\r\n").count(), 1, "{reply}");
     }
     assert_eq!(fixture.ask("DBSIZE"), ":1\r\n");
-    assert_eq!(fixture.count(Counter::Faults), 8);
-    assert_eq!(fixture.count(Counter::Errors), 8);
+    assert_eq!(fixture.count(Counter::Faults), 9);
+    assert_eq!(fixture.count(Counter::Errors), 9);
     broken.set(false);
     assert_eq!(fixture.ask("GET a"), "$1\r\n1\r\n");
 }

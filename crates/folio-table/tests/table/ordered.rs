@@ -152,6 +152,12 @@ fn check(map: &Map, random: &mut Random, rounds: usize) {
         let rank = random.below(records.len() + 2);
         let nth = table.nth(rank as u64).unwrap();
         assert!(nth == records.get(rank).map(|(key, value)| cloned((key, value))));
+        let nth_key = table.nth_key(rank as u64).unwrap();
+        let located = records.get(rank).map(|(key, _)| {
+            let value = table.locate(key).unwrap().unwrap();
+            ((*key).clone(), value)
+        });
+        assert!(nth_key == located);
 
         let key = some_key(map, random);
         let below = records.partition_point(|(other, _)| **other < key) as u64;

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use folio::ReadAt;
 use folio_table::{Builder, Error, Table, Verify};
 
-use crate::damage::use_all;
+use crate::damage::{use_all, use_order};
 use crate::small::{self, PAGE, Section, field};
 
 type Records = Vec<(Vec<u8>, Vec<u8>)>;
@@ -130,7 +130,10 @@ fn apply(bytes: &mut [u8], whole: &[u8], change: [u8; 8]) {
 /// Does all that can be done: whatever the answers, they come, and agree.
 fn exercise(bytes: &[u8], verify: Verify) {
     match Table::options().verify(verify).from_bytes(bytes, "patched") {
-        Ok(table) => use_all(&table),
+        Ok(table) => {
+            use_all(&table);
+            use_order(&table);
+        }
         Err(error) => assert!(!matches!(error, Error::Bytes(_)), "{error}"),
     }
     let Ok(table) = Table::from_bytes(bytes, "patched") else {
@@ -152,11 +155,18 @@ fn agrees<B: ReadAt>(table: &Table<B>) {
     for record in table {
         let (key, value) = record.unwrap();
         assert!(key > last);
-        assert_eq!(table.get(&key).unwrap(), Some(value));
+        assert_eq!(table.get(&key).unwrap().as_ref(), Some(&value));
+        assert_eq!(table.rank(&key).unwrap(), count);
+        let nth = table.nth(count).unwrap().unwrap();
+        assert!(nth.0 == key && nth.1 == value);
         last = key;
         count += 1;
     }
     assert_eq!(count, table.count());
+    let backwards = table.iter().rev().map(|record| record.unwrap().0);
+    let backwards: Vec<_> = backwards.collect();
+    assert_eq!(backwards.len() as u64, count);
+    assert!(backwards.is_sorted_by(|a, b| a > b));
 }
 
 /// Where pages are checked, what is there is found as it was, or an error says that it cannot be.

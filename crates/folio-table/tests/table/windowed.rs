@@ -61,7 +61,18 @@ fn all_answers_come_within_the_budget() {
         most_mapped = most_mapped.max(source.windows().unwrap().stats().mapped_bytes);
     }
     let records = table.iter().map(Result::unwrap);
-    assert!(records.eq(map));
+    assert!(records.eq(map.clone()));
+    let backwards = table.iter().rev().map(Result::unwrap);
+    assert!(backwards.eq(map.clone().into_iter().rev()));
+    for (rank, (key, value)) in map.iter().enumerate().step_by(997) {
+        assert_eq!(table.rank(key).unwrap(), rank as u64);
+        let nth = table.nth(rank as u64).unwrap();
+        assert_eq!(nth, Some((key.clone(), value.clone())));
+        let count = table.count_range(key..).unwrap();
+        assert_eq!(count, (map.len() - rank) as u64);
+    }
+    let mapped = source.windows().unwrap().stats().mapped_bytes;
+    most_mapped = most_mapped.max(mapped);
     table.verify(|_| ()).unwrap();
     assert!(most_mapped > 0);
     assert!(most_mapped <= BUDGET_BYTES, "{most_mapped} bytes mapped");
