@@ -111,6 +111,21 @@ fn a_build_shows_how_far_it_is() {
     assert!(!last.contains("reading "), "{last}");
 }
 
+#[test]
+fn a_verification_shows_how_far_it_is() {
+    if !have(&["setsid"]) {
+        return;
+    }
+    let folder = Folder::new();
+    folder.table("t.folio", 300_000);
+    let mut terminal = Terminal::open(100);
+    let mut verify = terminal.spawn(&folder, "verify t.folio --threads 1");
+    terminal.await_screen(|screen| screen.contains("verifying "));
+    assert!(verify.wait().success());
+    let last = terminal.await_screen(|screen| screen.contains("whole: 300,000 records"));
+    assert!(!last.contains("verifying "), "{last}");
+}
+
 /// A row of the table of workers.
 struct Row {
     pid: u32,

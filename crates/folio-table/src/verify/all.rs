@@ -139,16 +139,17 @@ impl<B: ReadAt + Sync> Job<'_, B> {
         (self.progress)((done / 2).min(self.table.info().file_len));
     }
 
-    /// Does pieces of work, by number, with all threads.
-    fn share(&self, count: u64, work: impl Fn(u64) + Sync) {
+    /// Does pieces of work, by number, with all threads. Each thread has a buffer for what it reads.
+    fn share(&self, count: u64, work: impl Fn(u64, &mut [u8]) + Sync) {
         let next = AtomicU64::new(0);
         let work = || {
+            let mut buf = vec![0; STRIDE_LEN];
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= count {
                     return;
                 }
-                work(number);
+                work(number, &mut buf);
             }
         };
         thread::scope(|scope| {
@@ -170,14 +171,13 @@ impl<B: ReadAt + Sync> Job<'_, B> {
     fn check_pages(&self) {
         let end = self.table.layout.sums_offset;
         let stride = STRIDE_LEN as u64;
-        self.share((end - PAGE_LEN).div_ceil(stride), |number| {
+        self.share((end - PAGE_LEN).div_ceil(stride), |number, buf| {
             let start = PAGE_LEN + number * stride;
-            let mut buf = vec![0; STRIDE_LEN];
             let refuse = |error| {
                 self.report(error);
                 Ok(())
             };
-            match self.table.verify_pages(&mut buf, start, end, refuse) {
+            match self.table.verify_pages(buf, start, end, refuse) {
                 Ok(_) => {}
                 Err(error) => self.report(error),
             }
@@ -192,7 +192,7 @@ impl<B: ReadAt + Sync> Job<'_, B> {
         let count = pages.div_ceil(stretch_pages);
         let stretches = Mutex::new(Vec::new());
         // The first piece of work is the index.
-        self.share(count + 1, |number| {
+        self.share(count + 1, |number, _| {
             let checked = if number == 0 {
                 self.table.verify_index_totals()
             } else {
