@@ -42,6 +42,7 @@ mod order;
 mod records;
 mod store;
 mod table;
+mod values;
 mod verify;
 
 pub use builder::{Builder, OnDuplicate, remove_temporary_files};
@@ -50,7 +51,7 @@ pub use error::{Error, Result};
 pub use format::{FORMAT_VERSION, MAX_KEY_LEN, MAX_VALUE_LEN};
 pub use info::{Info, Section, SectionKind};
 pub use iter::Iter;
-pub use lookup::ValueRange;
+pub use lookup::{Value, ValueRange};
 pub use options::TableOptions;
 pub use order::{Cursor, KeyRange, Scan};
 pub use store::{Generation, GenerationInfo, Pruned, Store, StoreReader};

@@ -181,7 +181,7 @@ fn import_into(
 
 /// Opens an input without mapping it: it is read once, from its beginning to its end, and the pages
 /// of a mapping would count as memory of this process.
-fn open_in_order(path: &Path) -> Outcome<Source> {
+pub(crate) fn open_in_order(path: &Path) -> Outcome<Source> {
     let source = cat::open(path)?;
     if !matches!(source.kind(), Kind::Mapped | Kind::Windowed) {
         return Ok(source);

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod batches;
 mod building;
 mod damage;
 mod differential;
@@ -14,6 +15,7 @@ mod hostile;
 mod importing;
 mod ordered;
 mod out_of_core;
+mod patched;
 mod random;
 mod small;
 mod verifying;
