@@ -227,6 +227,7 @@ impl Builder {
         // All records are in the output now, and the seed, which depends on them, is known.
         reached("records");
         let digest = pages.settle().map_err(write_error)?.digest();
+        let synced_ahead = (written.len >= SYNC_AHEAD_LEN).then(|| output.sync_ahead());
         let keys = Keys {
             output,
             start: PAGE_LEN,
@@ -250,9 +251,17 @@ impl Builder {
         sections
             .end(SectionKind::Order, &mut pages)
             .map_err(write_error)?;
-        finish(&written, index, sections, pages).map_err(write_error)
+        let info = finish(&written, index, sections, pages).map_err(write_error)?;
+        if let Some(synced) = synced_ahead {
+            let sync_error = |error| Error::io("write to disk", path, error);
+            synced.wait().map_err(sync_error)?;
+        }
+        Ok(info)
     }
 }
+
+/// From this length on, records are brought to the disk while the index is made.
+const SYNC_AHEAD_LEN: u64 = 16 << 20;
 
 /// A moment at which tests end the process.
 #[cfg(not(test))]

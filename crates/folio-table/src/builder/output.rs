@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
 
 /// A file, or memory. A clone is the same one.
 #[derive(Clone, Debug)]
@@ -48,6 +49,18 @@ impl Output {
         }
     }
 
+    /// Begins to bring what was written to the disk, in a thread of its own, so that there is less to wait
+    /// for in the end.
+    pub(super) fn sync_ahead(&self) -> SyncAhead {
+        let Self::File(file) = self else {
+            return SyncAhead(None);
+        };
+        let file = Arc::clone(file);
+        let thread = thread::Builder::new().name("folio-sync".to_owned());
+        // Where there is no thread to be had, it is all done in the end.
+        SyncAhead(thread.spawn(move || file.sync_data()).ok())
+    }
+
     /// Forgets what stands from here on.
     pub(super) fn truncate(&self, len: u64) -> io::Result<()> {
         match self {
@@ -57,6 +70,30 @@ impl Output {
                 memory.truncate(usize::try_from(len).unwrap_or(usize::MAX));
                 Ok(())
             }
+        }
+    }
+}
+
+/// What is on its way to the disk. Dropping it waits as well.
+#[derive(Debug)]
+pub(super) struct SyncAhead(Option<JoinHandle<io::Result<()>>>);
+
+impl SyncAhead {
+    /// Waits until it is there. An error is told once: whoever syncs the file next does not see it.
+    pub(super) fn wait(mut self) -> io::Result<()> {
+        match self.0.take().map(JoinHandle::join) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for SyncAhead {
+    fn drop(&mut self) {
+        // Taken already, unless the build has failed in another way.
+        if let Some(thread) = self.0.take() {
+            let _ = thread.join();
         }
     }
 }

@@ -215,11 +215,12 @@ impl Summed {
     }
 }
 
-/// A thread that sums and writes.
+/// A thread that sums and writes. It does not outlive this.
 struct Writer {
-    full: SyncSender<Vec<u8>>,
+    /// Until the end.
+    full: Option<SyncSender<Vec<u8>>>,
     empty: Receiver<Vec<u8>>,
-    thread: JoinHandle<io::Result<Box<Summed>>>,
+    thread: Option<JoinHandle<io::Result<Box<Summed>>>>,
     /// How many buffers there can still be made.
     unmade: usize,
 }
@@ -249,9 +250,9 @@ impl Writer {
             Ok(thread) => match hand_over.send(summed) {
                 Err(back) => Writing::Here(back.0),
                 Ok(()) => Writing::There(Self {
-                    full,
+                    full: Some(full),
                     empty,
-                    thread,
+                    thread: Some(thread),
                     unmade: BUFFERS - 1,
                 }),
             },
@@ -260,7 +261,7 @@ impl Writer {
 
     /// Hands over a full buffer for an empty one. `None` if the thread has ended.
     fn exchange(&mut self, full: Vec<u8>) -> Option<Vec<u8>> {
-        self.full.send(full).ok()?;
+        self.full.as_ref()?.send(full).ok()?;
         if let Ok(empty) = self.empty.try_recv() {
             return Some(empty);
         }
@@ -272,11 +273,74 @@ impl Writer {
     }
 
     /// Waits until everything is written.
-    fn end(self) -> io::Result<Box<Summed>> {
-        drop(self.full);
-        match self.thread.join() {
-            Ok(outcome) => outcome,
-            Err(panic) => std::panic::resume_unwind(panic),
+    fn end(mut self) -> io::Result<Box<Summed>> {
+        self.full = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
         }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.full = None;
+        // Not taken where a build has failed, so that nobody asks what became of this.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, RwLock};
+
+    use super::*;
+
+    fn writer(bytes: &Arc<RwLock<Vec<u8>>>) -> PageWriter {
+        let sums = Spool::new(1 << 20, std::env::temp_dir());
+        PageWriter::new(Output::Memory(Arc::clone(bytes)), sums, PAGE)
+    }
+
+    /// A process that forks, as a server does once it has its tables, must have one thread again; and a file
+    /// stays locked for as long as a thread has it.
+    #[test]
+    fn no_thread_outlives_its_writer() {
+        for _ in 0..100 {
+            let bytes = Arc::default();
+            let mut pages = writer(&bytes);
+            for _ in 0..5 {
+                pages.write_all(&[7; PAGE]).unwrap();
+            }
+            assert!(matches!(pages.writing, Writing::There(_)));
+            drop(pages);
+            assert_eq!(Arc::strong_count(&bytes), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_rewound_is_written_anew() {
+        let (bytes, expected) = (Arc::default(), Arc::default());
+        let mut pages = writer(&bytes);
+        pages.write_all(&[1; 3 * PAGE]).unwrap();
+        let mark = pages.mark().unwrap();
+        pages.write_all(&vec![2; 9 * PAGE + 5]).unwrap();
+        pages.rewind(&mark).unwrap();
+        assert_eq!(pages.position(), 4 * PAGE_LEN);
+
+        let mut plain = writer(&expected);
+        plain.write_all(&[1; 3 * PAGE]).unwrap();
+        for pages in [&mut pages, &mut plain] {
+            pages.write_all(&[3; PAGE + 1]).unwrap();
+            pages.pad().unwrap();
+            pages.settle().unwrap();
+        }
+        assert_eq!(
+            pages.settle().unwrap().digest(),
+            plain.settle().unwrap().digest()
+        );
+        assert_eq!(*bytes.read().unwrap(), *expected.read().unwrap());
     }
 }
