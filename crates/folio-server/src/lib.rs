@@ -1,6 +1,6 @@
 //! Many worker processes serve folio tables from one copy in memory.
 //!
-//! A [`Supervisor`] opens tables and sockets, forks the workers, and starts those
+//! A [`Supervisor`] takes tables and stores, opens sockets, forks the workers, and starts those
 //! again that die. The workers inherit the mappings of the tables, so that all of
 //! them read the same pages of physical memory, and speak the Redis serialization
 //! protocol (RESP2 and RESP3): `redis-cli`, `redis-benchmark` and client libraries
@@ -10,8 +10,7 @@
 //! use folio_server::{Config, Event, Supervisor};
 //! use folio_table::Table;
 //!
-//! let view = folio::Source::open("users.folio")?.whole()?;
-//! let table = Table::from_bytes(view, "users.folio")?;
+//! let table = Table::options().open("users.folio")?;
 //! let supervisor = Supervisor::bind(Config::default(), vec![table])?;
 //! supervisor.run(|event| match event {
 //!     Event::Ready(status) => println!("{} workers serve", status.workers.len()),
@@ -27,6 +26,7 @@ mod command;
 mod config;
 mod connection;
 mod counters;
+mod database;
 mod error;
 mod event;
 mod limits;
@@ -41,6 +41,7 @@ mod supervisor;
 mod worker;
 
 pub use config::Config;
+pub use database::Database;
 pub use error::{Error, Result};
 pub use event::Event;
 pub use limits::Limits;

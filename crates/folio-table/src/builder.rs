@@ -3,6 +3,8 @@
 mod aside;
 mod budget;
 mod chunk;
+#[cfg(test)]
+mod crash;
 mod hashes;
 mod index;
 mod item;
@@ -207,6 +209,7 @@ impl Builder {
         folder: &Path,
         progress: impl FnMut(u64),
     ) -> Result<Info> {
+        reached("added");
         let merging = self.sorter.finish(folder)?;
         let budget = self.sorter.budget;
         let folder = self.sorter.folder.as_deref().unwrap_or(folder);
@@ -222,6 +225,7 @@ impl Builder {
             .map_err(write_error)?;
 
         // All records are in the output now, and the seed, which depends on them, is known.
+        reached("records");
         let digest = pages.settle().map_err(write_error)?.digest();
         let keys = Keys {
             output,
@@ -240,6 +244,7 @@ impl Builder {
             .end(SectionKind::HashIndex, &mut pages)
             .map_err(write_error)?;
 
+        reached("index");
         let order = written.order.for_each_part(|part| pages.write_all(part));
         order.map_err(write_error)?;
         sections
@@ -248,6 +253,13 @@ impl Builder {
         finish(&written, index, sections, pages).map_err(write_error)
     }
 }
+
+/// A moment at which tests end the process.
+#[cfg(not(test))]
+fn reached(_: &'static str) {}
+
+#[cfg(test)]
+use crash::reached;
 
 /// The sections that were written.
 #[derive(Debug)]

@@ -42,6 +42,7 @@ mod order;
 mod records;
 mod store;
 mod table;
+mod values;
 mod verify;
 
 pub use builder::{Builder, OnDuplicate, remove_temporary_files};

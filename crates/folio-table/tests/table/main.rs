@@ -16,6 +16,7 @@ mod hostile;
 mod importing;
 mod ordered;
 mod out_of_core;
+mod patched;
 mod random;
 mod small;
 mod verifying;
