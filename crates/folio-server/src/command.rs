@@ -5,6 +5,7 @@ mod connection;
 mod info;
 mod introspection;
 mod pattern;
+mod pipeline;
 mod read;
 mod scan;
 mod session;

@@ -241,6 +241,14 @@ impl Connection {
             self.sent = 0;
         }
         while self.output.len() < limits.waiting_reply_bytes {
+            if self.parser.is_at_start() {
+                let input = self.input.get(self.answered..).unwrap_or_default();
+                let answered = dispatcher.execute_reads(&self.session, input, &mut self.output);
+                if answered > 0 {
+                    self.answered += answered;
+                    continue;
+                }
+            }
             let input = self.input.get_mut(self.answered..).unwrap_or_default();
             match self.parser.parse(input, limits) {
                 Ok(Parsed::Incomplete) => return,

@@ -1,7 +1,7 @@
 //! Commands that read tables.
 
 use folio::ReadAt;
-use folio_table::ValueRange;
+use folio_table::{Value, ValueRange};
 
 use super::{Dispatcher, Failure, Next, Outcome, Session, integer};
 use crate::counters::Counter;
@@ -14,7 +14,9 @@ impl<B: ReadAt> Dispatcher<B> {
         request: Request<'_>,
         reply: &mut Reply<'_>,
     ) -> Outcome {
-        self.value(session, request.argument(1), reply)?;
+        let value = self.table(session)?.find(request.argument(1))?;
+        self.count_found(value.is_some());
+        self.value(value, reply)?;
         Ok(Next::Continue)
     }
 
@@ -26,9 +28,13 @@ impl<B: ReadAt> Dispatcher<B> {
     ) -> Outcome {
         let keys = request.from(1);
         reply.array(keys.len());
-        for key in keys {
-            self.value(session, key, reply)?;
-        }
+        let table = self.table(session)?;
+        in_groups(keys, |keys| {
+            table.find_many(keys, |_, value| {
+                self.count_found(value.is_some());
+                self.value(value, reply)
+            })
+        })?;
         Ok(Next::Continue)
     }
 
@@ -39,9 +45,13 @@ impl<B: ReadAt> Dispatcher<B> {
         reply: &mut Reply<'_>,
     ) -> Outcome {
         let mut count: usize = 0;
-        for key in request.from(1) {
-            count += usize::from(self.locate(session, key)?.is_some());
-        }
+        let table = self.table(session)?;
+        in_groups(request.from(1), |keys| {
+            table.contains_many(keys, |_, found| {
+                self.count_found(found);
+                count += usize::from(found);
+            })
+        })?;
         reply.integer(count);
         Ok(Next::Continue)
     }
@@ -118,22 +128,24 @@ impl<B: ReadAt> Dispatcher<B> {
         Ok(super::ok(reply))
     }
 
-    /// Replies with the value of a key, or with null.
-    fn value(&self, session: &Session, key: &[u8], reply: &mut Reply<'_>) -> Outcome<()> {
-        match self.locate(session, key)? {
-            None => {
-                reply.null();
-                Ok(())
-            }
-            Some(value) => self.copy(session, value, reply),
-        }
+    /// Replies with a value, or with null.
+    pub(super) fn value(&self, value: Option<Value<'_, B>>, reply: &mut Reply<'_>) -> Outcome<()> {
+        let Some(value) = value else {
+            reply.null();
+            return Ok(());
+        };
+        self.check_room(reply, value.len(), A_PART)?;
+        reply.start_bulk(value.len());
+        value.append_to(reply.out())?;
+        reply.end_bulk();
+        Ok(())
     }
 
-    /// Replies with a value, or a part of one.
-    fn copy(&self, session: &Session, value: ValueRange, reply: &mut Reply<'_>) -> Outcome<()> {
-        self.check_room(reply, value.len, "GETRANGE gives a part")?;
-        reply.start_bulk(value.len);
-        self.table(session)?.read_value(value, reply.out())?;
+    /// Replies with a part of a value.
+    fn copy(&self, session: &Session, part: ValueRange, reply: &mut Reply<'_>) -> Outcome<()> {
+        self.check_room(reply, part.len, A_PART)?;
+        reply.start_bulk(part.len);
+        self.table(session)?.read_value(part, reply.out())?;
         reply.end_bulk();
         Ok(())
     }
@@ -153,14 +165,43 @@ impl<B: ReadAt> Dispatcher<B> {
     /// Where the value of a key is, counted as a hit or a miss.
     fn locate(&self, session: &Session, key: &[u8]) -> Outcome<Option<ValueRange>> {
         let found = self.table(session)?.locate(key)?;
-        self.count(if found.is_some() {
+        self.count_found(found.is_some());
+        Ok(found)
+    }
+
+    pub(super) fn count_found(&self, found: bool) {
+        self.count(if found {
             Counter::Hits
         } else {
             Counter::Misses
         });
-        Ok(found)
     }
 }
+
+/// Hands keys on by the group, in which a table looks them up together.
+fn in_groups<'a, E>(
+    mut keys: impl Iterator<Item = &'a [u8]>,
+    mut look_up: impl FnMut(&[&'a [u8]]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut group = [[].as_slice(); GROUP];
+    loop {
+        let mut count = 0;
+        for (place, key) in group.iter_mut().zip(keys.by_ref()) {
+            *place = key;
+            count += 1;
+        }
+        look_up(group.get(..count).unwrap_or_default())?;
+        if count < GROUP {
+            return Ok(());
+        }
+    }
+}
+
+/// What to do about a value that is too long for a reply.
+const A_PART: &str = "GETRANGE gives a part";
+
+/// How many keys a table is asked for at once.
+pub(super) const GROUP: usize = 32;
 
 /// The bytes `first` to `last`, both included, of a value. Negative numbers count
 /// from its end, and what is past an end is cut off.

@@ -1,3 +1,5 @@
+mod pipelines;
+
 use super::*;
 use crate::resp::Protocol;
 use folio_table::Builder;

@@ -143,6 +143,11 @@ impl Parser {
         Request::new(input, &self.arguments)
     }
 
+    /// Whether it has not begun with a request: the next bytes are the start of one.
+    pub(crate) fn is_at_start(&self) -> bool {
+        self.at == 0
+    }
+
     /// How much memory it takes, in bytes.
     pub(crate) fn held_bytes(&self) -> usize {
         self.arguments.capacity() * size_of::<Range<usize>>()

@@ -38,6 +38,23 @@ fn answers_pipelines() {
     client.ask("PING\r\nGET user:0000007\nGET nobody\r\n", {
         [b"+PONG\r\n", bulk(7).as_slice(), b"$-1\r\n"].concat()
     });
+    // Commands of all kinds among the reads, and a read that is not all there.
+    let (mut requests, mut replies) = (String::new(), Vec::new());
+    for index in 0..200 {
+        requests += &get(index);
+        replies.extend(bulk(index));
+        if index % 3 == 0 {
+            requests += "*2\r\n$4\r\nECHO\r\n$2\r\nhi\r\n*2\r\n$6\r\nEXISTS\r\n$1\r\nx\r\n";
+            replies.extend(b"$2\r\nhi\r\n:0\r\n");
+        }
+        if index % 50 == 49 {
+            requests += "GET nobody\r\n*2\r\n$6\r\nstrlen\r\n$1\r\nx\r\n";
+            replies.extend(b"$-1\r\n:0\r\n");
+        }
+    }
+    requests += "*2\r\n$3\r\nGET\r\n$12\r\nuser:00";
+    client.ask(&requests, &replies);
+    client.ask("00005\r\n", bulk(5));
     // One byte at a time.
     for byte in get(3).bytes() {
         client.send([byte]);
