@@ -1,11 +1,13 @@
 //! Builds a table from records in any order.
 
 mod arena;
+mod equations;
 mod index;
 mod pages;
+mod perfect;
 mod target;
 
-use std::io::{self, Cursor, Seek, Write};
+use std::io::{self, Cursor, Read, Seek, Write};
 use std::path::Path;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -15,11 +17,12 @@ use crate::format::{
     FOOTER_LEN, FORMAT_VERSION, Footer, MAX_KEY_LEN, MAX_RECORDS_LEN, MAX_VALUE_LEN, OrderEntry,
     PAGE_LEN, RawHeader, offset_bits_for,
 };
-use crate::info::{Info, Section, SectionKind};
+use crate::info::{IndexKind, Info, Section, SectionKind};
 use crate::{Error, Result};
 use arena::{Added, Arena};
 use index::{Entry, Index};
 use pages::PageWriter;
+use perfect::{PerfectIndex, RecordsSection};
 use target::Target;
 
 /// Collects records in any order, and writes them as a table.
@@ -42,6 +45,7 @@ pub struct Builder {
     arena: Arena,
     added: Vec<Added>,
     on_duplicate: OnDuplicate,
+    index: IndexKind,
 }
 
 /// What to do with a key that is given more than once.
@@ -67,6 +71,24 @@ impl Builder {
     #[must_use]
     pub fn on_duplicate(mut self, on_duplicate: OnDuplicate) -> Self {
         self.on_duplicate = on_duplicate;
+        self
+    }
+
+    /// Sets which index the table gets.
+    ///
+    /// ```
+    /// use folio_table::{Builder, IndexKind, Table};
+    ///
+    /// let mut builder = Builder::new().index(IndexKind::Perfect);
+    /// builder.add(1, b"key", b"value")?;
+    /// let table = Table::from_bytes(builder.to_vec()?, "example")?;
+    /// assert_eq!(table.info().index, IndexKind::Perfect);
+    /// assert_eq!(table.get(b"key")?.as_deref(), Some(b"value".as_slice()));
+    /// # Ok::<(), folio_table::Error>(())
+    /// ```
+    #[must_use]
+    pub fn index(mut self, index: IndexKind) -> Self {
+        self.index = index;
         self
     }
 
@@ -129,9 +151,14 @@ impl Builder {
         Ok(bytes.into_inner())
     }
 
-    fn build(mut self, out: impl Write + Seek, path: &Path) -> Result<Info> {
+    fn build(mut self, out: impl Read + Write + Seek, path: &Path) -> Result<Info> {
         self.arena.sort(&mut self.added, self.on_duplicate)?;
-        let Self { arena, added, .. } = self;
+        let Self {
+            arena,
+            added,
+            index: index_kind,
+            ..
+        } = self;
         let write_error = |error| Error::io("write", path, error);
 
         let mut pages = PageWriter::new(out).map_err(write_error)?;
@@ -142,22 +169,40 @@ impl Builder {
             .map_err(write_error)?;
 
         let digest = xxh3_64(pages.sums().as_bytes());
-        let index = Index::place(
-            &mut entries,
-            &arena,
-            digest,
-            offset_bits_for(sizes.records_len),
-        )?;
-        index.write(&entries, &mut pages).map_err(write_error)?;
-        sizes
-            .end_section(SectionKind::HashIndex, &mut pages)
-            .map_err(write_error)?;
+        let shape = match index_kind {
+            IndexKind::Hash => {
+                let offset_bits = offset_bits_for(sizes.records_len);
+                let index = Index::place(&mut entries, &arena, digest, offset_bits)?;
+                index.write(&entries, &mut pages).map_err(write_error)?;
+                sizes
+                    .end_section(SectionKind::HashIndex, &mut pages)
+                    .map_err(write_error)?;
+                Shape::Hash(index)
+            }
+            IndexKind::Perfect => {
+                let records = RecordsSection {
+                    len: sizes.records_len,
+                    last_offset: entries.last().map_or(0, |entry| entry.offset()),
+                    digest,
+                    path,
+                };
+                let index = PerfectIndex::write_groups(records, &mut pages)?;
+                sizes
+                    .end_section(SectionKind::Groups, &mut pages)
+                    .map_err(write_error)?;
+                index.write_fences(&mut pages).map_err(write_error)?;
+                sizes
+                    .end_section(SectionKind::Fences, &mut pages)
+                    .map_err(write_error)?;
+                Shape::Perfect(index)
+            }
+        };
 
         pages.write_all(order.as_bytes()).map_err(write_error)?;
         sizes
             .end_section(SectionKind::Order, &mut pages)
             .map_err(write_error)?;
-        sizes.finish(&index, pages).map_err(write_error)
+        sizes.finish(&shape, pages).map_err(write_error)
     }
 }
 
@@ -194,6 +239,12 @@ fn write_records<W: Write + Seek>(
         .collect::<io::Result<Vec<_>>>()?;
     add_order(rank, offset, offset);
     Ok((entries, order))
+}
+
+/// What the header will state of the index.
+enum Shape {
+    Hash(Index),
+    Perfect(PerfectIndex),
 }
 
 /// What the header will state, as far as it is known.
@@ -247,7 +298,7 @@ impl Sizes {
     }
 
     /// Writes the checksums section, the footer and, at last, the header.
-    fn finish<W: Write + Seek>(mut self, index: &Index, pages: PageWriter<W>) -> io::Result<Info> {
+    fn finish<W: Write + Seek>(mut self, shape: &Shape, pages: PageWriter<W>) -> io::Result<Info> {
         let sums = pages.sums();
         let sums_len = size_of_val(sums) as u64;
         self.sections.push(Section {
@@ -255,17 +306,33 @@ impl Sizes {
             offset_bytes: self.section_start,
             len: sums_len,
         });
-        let info = Info {
+        let mut info = Info {
             version: FORMAT_VERSION,
             file_len: self.section_start + sums_len + FOOTER_LEN,
             count: self.count,
             key_bytes: self.key_bytes,
             value_bytes: self.value_bytes,
-            seed: index.seed(),
-            home_lines: index.home_lines(),
-            longest_probe: index.longest_probe(),
+            seed: 0,
+            index: IndexKind::Hash,
+            home_lines: 0,
+            longest_probe: 1,
+            fence_prefix_len: 0,
+            fence_words: 0,
             sections: self.sections,
         };
+        match shape {
+            Shape::Hash(index) => {
+                info.seed = index.seed();
+                info.home_lines = index.home_lines();
+                info.longest_probe = index.longest_probe();
+            }
+            Shape::Perfect(index) => {
+                info.index = IndexKind::Perfect;
+                info.seed = index.seed;
+                info.fence_prefix_len = index.prefix_len;
+                info.fence_words = index.words;
+            }
+        }
         let header = RawHeader::new(&info);
         let sums_checksum = xxh3_64(sums.as_bytes());
         let footer = Footer::new(info.file_len, info.count, header.checksum(), sums_checksum);

@@ -43,7 +43,7 @@ mod verify;
 pub use builder::{Builder, OnDuplicate};
 pub use error::{Error, Result};
 pub use format::{FORMAT_VERSION, MAX_KEY_LEN, MAX_VALUE_LEN};
-pub use info::{Info, Section, SectionKind};
+pub use info::{IndexKind, Info, Section, SectionKind};
 pub use iter::Iter;
 pub use lookup::ValueRange;
 pub use order::{Cursor, KeyRange, Scan};

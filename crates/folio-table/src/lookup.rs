@@ -1,5 +1,7 @@
 //! Point lookup: one line of the index, then the record.
 
+pub(crate) mod perfect;
+
 use folio::ReadAt;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -50,6 +52,9 @@ impl<B: ReadAt> Table<B> {
     /// Those of [`get`](Self::get).
     #[inline]
     pub fn get_into(&self, key: &[u8], out: &mut Vec<u8>) -> Result<bool> {
+        if self.layout.home_lines == 0 {
+            return self.get_by_groups(key, out);
+        }
         if key.len() <= SHORT_KEY {
             self.get_with::<SHORT_HEAD>(key, out)
         } else {
@@ -64,6 +69,9 @@ impl<B: ReadAt> Table<B> {
     /// [`Error::Bytes`] and [`Error::Damaged`], as for [`get`](Self::get).
     #[inline]
     pub fn locate(&self, key: &[u8]) -> Result<Option<ValueRange>> {
+        if self.layout.home_lines == 0 {
+            return self.locate_by_groups(key);
+        }
         if key.len() <= SHORT_KEY {
             Ok(self.find::<SHORT_HEAD>(key)?.map(|found| found.value))
         } else {
@@ -130,9 +138,6 @@ impl<B: ReadAt> Table<B> {
     #[inline]
     fn find<const HEAD: usize>(&self, key: &[u8]) -> Result<Option<Found<HEAD>>> {
         let layout = &self.layout;
-        if layout.home_lines == 0 {
-            return Ok(None);
-        }
         let hash = xxh3_64_with_seed(key, layout.seed);
         let tag = Tag::new(hash, layout.offset_bits);
         let home = home_line(hash, layout.home_lines);

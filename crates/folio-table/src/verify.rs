@@ -1,5 +1,7 @@
 //! Checks a table whole: every checksum, and that records, index and order agree.
 
+mod perfect;
+
 use folio::ReadAt;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use zerocopy::little_endian::U64;
@@ -8,6 +10,7 @@ use crate::format::{FOOTER_LEN, ORDER_ENTRY_LEN, OrderEntry, PAGE_LEN, Record};
 use crate::info::SectionKind;
 use crate::records::Records;
 use crate::{Error, Result, Table};
+use perfect::{GroupWalk, verify_totals};
 
 impl<B: ReadAt> Table<B> {
     /// Checks the whole table, and stops at the first fault.
@@ -125,6 +128,9 @@ impl<B: ReadAt> Table<B> {
 
     /// The walk has found each record in the index; now, is there nothing else in it?
     fn verify_index_totals(&self) -> Result<()> {
+        if let Some(perfect) = &self.layout.perfect {
+            return verify_totals(self, perfect);
+        }
         let (mut used, mut reach) = (0, 0);
         for number in 0..self.layout.lines {
             let line = self.line(number)?;
@@ -160,6 +166,7 @@ const STRIDE_LEN: usize = 256 << 10;
 struct Walk<'a, B> {
     records: Records<'a, B>,
     last_key: Vec<u8>,
+    groups: GroupWalk,
     key_bytes: u64,
     value_bytes: u64,
     /// The page of the records section whose order entry comes next.
@@ -171,6 +178,7 @@ impl<'a, B: ReadAt> Walk<'a, B> {
         Self {
             records: Records::new(table),
             last_key: Vec::new(),
+            groups: GroupWalk::default(),
             key_bytes: 0,
             value_bytes: 0,
             next_page: 0,
@@ -212,7 +220,9 @@ impl<'a, B: ReadAt> Walk<'a, B> {
         if key <= self.last_key.as_slice() {
             return Err(table.damaged(at, "a key that is not above the one before it"));
         }
-        if !table.index_has(key, record.offset)? {
+        if let Some(perfect) = &table.layout.perfect {
+            self.groups.check(table, perfect, key, record.offset)?;
+        } else if !table.index_has(key, record.offset)? {
             return Err(table.damaged(at, "a record that the hash index does not lead to"));
         }
         self.last_key.clear();

@@ -30,6 +30,11 @@ impl Entry {
             hash: 0,
         }
     }
+
+    /// Where it is in the records section.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
 }
 
 /// The shape of an index for certain entries.

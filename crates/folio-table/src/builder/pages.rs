@@ -1,6 +1,6 @@
 //! Writes a file page by page, with a checksum of each.
 
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use xxhash_rust::xxh3::xxh3_64;
 use zerocopy::IntoBytes;
@@ -72,6 +72,17 @@ impl<W: Write + Seek> PageWriter<W> {
         self.out.seek(SeekFrom::Start(0))?;
         self.out.write_all(header.as_bytes())?;
         self.out.flush()
+    }
+
+    /// Reads what was written: whole pages, such as those before the last [`pad`](Self::pad).
+    pub(super) fn read_back(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()>
+    where
+        W: Read,
+    {
+        self.out.seek(SeekFrom::Start(offset))?;
+        self.out.read_exact(bytes)?;
+        self.out.seek(SeekFrom::Start(self.buf_offset))?;
+        Ok(())
     }
 
     /// Writes the buffer, which holds whole pages.

@@ -65,7 +65,12 @@ fn use_order(table: &OverBytes<'_>) {
 
 #[test]
 fn cut_short_anywhere() {
-    let bytes = small::table();
+    small::tables()
+        .iter()
+        .for_each(|bytes| cut_short_anywhere_in(bytes));
+}
+
+fn cut_short_anywhere_in(bytes: &[u8]) {
     for len in 0..bytes.len() {
         let error = open(&bytes[..len]).unwrap_err();
         let message = error.to_string();
@@ -119,7 +124,12 @@ fn other_files() {
 
 #[test]
 fn any_flipped_bit_of_header_and_footer_is_seen_when_opening() {
-    let mut bytes = small::table();
+    small::tables()
+        .into_iter()
+        .for_each(flip_any_bit_of_header_and_footer);
+}
+
+fn flip_any_bit_of_header_and_footer(mut bytes: Vec<u8>) {
     let footer = bytes.len() - small::FOOTER;
     for at in (0..PAGE).chain(footer..bytes.len()) {
         for bit in 0..8 {
@@ -145,7 +155,12 @@ fn any_flipped_bit_of_header_and_footer_is_seen_when_opening() {
 
 #[test]
 fn any_flipped_byte_elsewhere_is_seen_when_verifying_and_stops_no_use() {
-    let mut bytes = small::table();
+    small::tables()
+        .into_iter()
+        .for_each(flip_any_byte_elsewhere);
+}
+
+fn flip_any_byte_elsewhere(mut bytes: Vec<u8>) {
     let footer = bytes.len() - small::FOOTER;
     let sums = small::range(&bytes, Section::Sums).start;
     for at in PAGE..footer {

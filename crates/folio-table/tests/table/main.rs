@@ -12,6 +12,7 @@ mod fixture;
 mod hostile;
 mod importing;
 mod ordered;
+mod perfect;
 mod random;
 mod small;
 mod windowed;
