@@ -40,7 +40,7 @@ mod store;
 mod table;
 mod verify;
 
-pub use builder::{Builder, OnDuplicate};
+pub use builder::{Builder, OnDuplicate, remove_temporary_files};
 pub use error::{Error, Result};
 pub use format::{FORMAT_VERSION, MAX_KEY_LEN, MAX_VALUE_LEN};
 pub use info::{IndexKind, Info, Section, SectionKind};

@@ -1,20 +1,20 @@
-//! Writes the perfect index: groups of records, and their fences.
+//! Writes the perfect index: the groups of records, and their fences.
 
-use std::io::{self, Read, Seek, Write};
-use std::path::Path;
+use std::io;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
-use zerocopy::IntoBytes;
 use zerocopy::little_endian::U64;
+use zerocopy::{FromZeros, IntoBytes};
 
 use super::equations::Equations;
+use super::hashes::{Keys, Window, damaged};
 use super::pages::PageWriter;
-use super::seed_for;
+use super::spool::Spool;
+use super::{MAX_ATTEMPTS, seed_for};
 use crate::format::{
-    FENCE_MAX_WORDS, FenceLevels, Group, HEAD_MAX_LEN, MAX_KEY_LEN, NO_FENCE, NODE_FENCES,
-    PAGE_LEN, Record, cell_count_for, fence_word,
+    FENCE_MAX_WORDS, FenceLevels, Group, HEAD_MAX_LEN, NO_FENCE, NODE_FENCES, Record,
+    cell_count_for, fence_word,
 };
-use crate::{Error, Result};
 
 /// How many records a group gets at most. Two fewer than it could have, so that three of
 /// four systems of equations have a solution, rather than one.
@@ -23,103 +23,187 @@ const GROUP_COUNT: usize = 110;
 /// How far from the first record of a group the last one may begin: as far as a line can say.
 const GROUP_SPAN: u64 = u16::MAX as u64;
 
-/// How many hash seeds are tried. One is enough, unless two keys that stand
-/// within a group of each other have the same hash of 64 bits.
-const MAX_ATTEMPTS: u64 = 32;
-
-/// A perfect index that was begun: its groups are written.
-#[derive(Debug)]
-pub(super) struct PerfectIndex {
+/// What the header says of an index that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
     pub(super) seed: u64,
+    /// How many bytes fences leave out.
     pub(super) prefix_len: u32,
+    /// How many words a fence has.
     pub(super) words: u32,
-    fences: Vec<Fence>,
 }
 
-/// The words of a fence, of which the first ones count.
-type Fence = [u64; FENCE_MAX_WORDS as usize];
-
-/// The records section that an index is for, which has been written.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RecordsSection<'a> {
-    pub(super) len: u64,
+/// The groups of all records.
+pub(super) struct Groups<'a> {
+    keys: Keys<'a>,
     /// Where the last record begins.
-    pub(super) last_offset: u64,
-    /// What the hash seed is made from.
-    pub(super) digest: u64,
-    /// The file, for errors.
-    pub(super) path: &'a Path,
+    last_offset: u64,
+    /// The fences of the groups that were written, with all words that they can have.
+    fences: Spool,
+    count: u64,
 }
 
-impl PerfectIndex {
-    /// Writes the groups section.
-    pub(super) fn write_groups<W: Read + Write + Seek>(
-        records: RecordsSection<'_>,
-        pages: &mut PageWriter<W>,
-    ) -> Result<Self> {
-        let prefix_len = shared_prefix_len(records, pages)?;
-        'seeds: for attempt in 0..MAX_ATTEMPTS {
-            let seed = seed_for(records.digest, attempt);
-            let mut lines = Vec::new();
-            let mut fences = Vec::new();
-            let mut group = Open::default();
-            let mut walk = ReadBack::new(records, pages);
-            while let Some((offset, key)) = walk.next()? {
-                if !group.takes(offset) {
-                    match group.close() {
-                        Some(line) => lines.push(line),
-                        None => continue 'seeds,
-                    }
-                }
-                if group.keys.is_empty() {
-                    fences.push(fence_of(key, prefix_len));
-                }
-                group.keys.push((offset, xxh3_64_with_seed(key, seed)));
-            }
-            if !group.keys.is_empty() {
-                match group.close() {
-                    Some(line) => lines.push(line),
-                    None => continue 'seeds,
-                }
-            }
-            let write_error = |error| Error::io("write", records.path, error);
-            pages.write_all(lines.as_bytes()).map_err(write_error)?;
-            return Ok(Self {
-                seed,
-                prefix_len: u32::try_from(prefix_len).unwrap_or(u32::MAX),
-                words: words_for(&fences),
-                fences,
-            });
+/// The words of a fence, of which the first ones will count.
+type Fence = [U64; FENCE_MAX_WORDS as usize];
+
+const FENCE_LEN: u64 = size_of::<Fence>() as u64;
+
+/// All fences but one in so many are to differ from the ones before them.
+const FENCES_FOR_ONE_REPEATED: u64 = 64;
+
+impl<'a> Groups<'a> {
+    pub(super) fn new(keys: Keys<'a>, last_offset: u64, fences: Spool) -> Self {
+        Self {
+            keys,
+            last_offset,
+            fences,
+            count: 0,
         }
-        Err(Error::NoSeed {
-            attempts: MAX_ATTEMPTS,
-        })
     }
 
-    /// Writes the fences section.
-    pub(super) fn write_fences<W: Write + Seek>(
-        &self,
-        pages: &mut PageWriter<W>,
-    ) -> io::Result<()> {
-        let levels = FenceLevels::new(self.fences.len() as u64);
-        let mut stride = 1;
-        for _ in levels.levels() {
-            let mut level = self.fences.iter().step_by(stride);
-            while let (count, Some(first)) = (NODE_FENCES as usize, level.next()) {
-                let mut node = [[NO_FENCE; FENCE_MAX_WORDS as usize]; NODE_FENCES as usize];
-                let fences = std::iter::once(first).chain(level.by_ref().take(count - 1));
-                for (to, fence) in node.iter_mut().zip(fences) {
-                    *to = *fence;
-                }
-                for number in 0..self.words as usize {
-                    let column =
-                        node.map(|fence| U64::new(fence.get(number).copied().unwrap_or(NO_FENCE)));
-                    pages.write_all(column.as_bytes())?;
-                }
+    /// Writes the groups section with the first seed with which it can be: any, unless two keys of one group
+    /// have the same hash of 64 bits. `None` if none of [`MAX_ATTEMPTS`] will do.
+    pub(super) fn write(
+        &mut self,
+        records_digest: u64,
+        pages: &mut PageWriter,
+    ) -> io::Result<Option<Shape>> {
+        let prefix_len = self.prefix_len()?;
+        let mark = pages.mark()?;
+        for attempt in 0..MAX_ATTEMPTS {
+            let seed = seed_for(records_digest, attempt);
+            if let Some(words) = self.try_write(seed, prefix_len, pages)? {
+                return Ok(Some(Shape {
+                    seed,
+                    prefix_len: u32::try_from(prefix_len).unwrap_or(u32::MAX),
+                    words,
+                }));
             }
-            stride *= NODE_FENCES as usize;
+            pages.rewind(&mark)?;
+        }
+        Ok(None)
+    }
+
+    /// Writes the groups, gathers their fences, and says how many words of these will do. `None` if the
+    /// seed will not do.
+    fn try_write(
+        &mut self,
+        seed: u64,
+        prefix_len: usize,
+        pages: &mut PageWriter,
+    ) -> io::Result<Option<u32>> {
+        self.fences.truncate(0);
+        self.count = 0;
+        let mut group = Open::default();
+        let mut repeated = Repeated::default();
+        let mut window = Window::new(self.keys);
+        let mut offset = 0;
+        while offset < self.keys.len {
+            let (record, key) = record_at(&mut window, offset)?;
+            if !group.takes(offset) && !group.close(pages)? {
+                return Ok(None);
+            }
+            if group.keys.is_empty() {
+                let fence = fence_of(key, prefix_len);
+                repeated.count(fence, self.count);
+                self.fences.push(fence.as_bytes())?;
+                self.count += 1;
+            }
+            group.keys.push((offset, xxh3_64_with_seed(key, seed)));
+            offset += record.len();
+        }
+        if !group.keys.is_empty() && !group.close(pages)? {
+            return Ok(None);
+        }
+        Ok(Some(repeated.words(self.count)))
+    }
+
+    /// How many bytes the first and the last key, and so all keys, begin with.
+    fn prefix_len(&self) -> io::Result<usize> {
+        if self.keys.len == 0 {
+            return Ok(0);
+        }
+        let mut window = Window::new(self.keys);
+        let first = record_at(&mut window, 0)?.1.to_vec();
+        let last = record_at(&mut window, self.last_offset)?.1;
+        let same = first.iter().zip(last).take_while(|(a, b)| a == b);
+        Ok(same.count())
+    }
+
+    /// Writes the fences section, once the groups are written.
+    pub(super) fn write_fences(&self, words: u32, pages: &mut PageWriter) -> io::Result<()> {
+        let levels = FenceLevels::new(self.count);
+        let mut stride = 1;
+        for level in levels.levels() {
+            for node in 0..level.count.div_ceil(NODE_FENCES) {
+                self.write_node(node * NODE_FENCES..level.count, stride, words, pages)?;
+            }
+            stride *= NODE_FENCES;
         }
         Ok(())
+    }
+
+    /// Writes the node of the first ones of these fences of a level that has every `stride`th.
+    fn write_node(
+        &self,
+        numbers: std::ops::Range<u64>,
+        stride: u64,
+        words: u32,
+        pages: &mut PageWriter,
+    ) -> io::Result<()> {
+        let mut node = [[U64::new(NO_FENCE); FENCE_MAX_WORDS as usize]; NODE_FENCES as usize];
+        for (fence, number) in node.iter_mut().zip(numbers) {
+            let at = number * stride * FENCE_LEN;
+            self.fences.read_exact_at(fence.as_mut_bytes(), at)?;
+        }
+        for word in 0..words as usize {
+            let column = node.map(|fence| fence.get(word).copied().unwrap_or_default());
+            pages.write_all(column.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// The record at an offset, and its key.
+fn record_at<'w>(window: &'w mut Window<'_>, offset: u64) -> io::Result<(Record, &'w [u8])> {
+    let head = window.bytes(offset, HEAD_MAX_LEN)?;
+    let record = Record::parse(offset, head, u64::MAX).map_err(damaged)?;
+    let key = window.bytes(offset + record.head_len as u64, record.key_len)?;
+    Ok((record, key))
+}
+
+fn fence_of(key: &[u8], prefix_len: usize) -> Fence {
+    let mut fence = Fence::new_zeroed();
+    for (number, word) in (0..).zip(&mut fence) {
+        *word = fence_word(key, prefix_len, number).into();
+    }
+    fence
+}
+
+/// How many fences are the same as the ones before them.
+#[derive(Debug, Default)]
+struct Repeated {
+    last: Fence,
+    /// By as many words as the number of the item, plus one.
+    counts: [u64; FENCE_MAX_WORDS as usize],
+}
+
+impl Repeated {
+    /// Counts a fence, which comes after `before` others.
+    fn count(&mut self, fence: Fence, before: u64) {
+        let same = self.last.iter().zip(&fence).take_while(|(a, b)| a == b);
+        let same = if before == 0 { 0 } else { same.count() };
+        for count in self.counts.iter_mut().take(same) {
+            *count += 1;
+        }
+        self.last = fence;
+    }
+
+    /// How many words leave few of `all` fences repeated; if none do, as many as there can be.
+    fn words(&self, all: u64) -> u32 {
+        let few = |count: &u64| *count <= all / FENCES_FOR_ONE_REPEATED;
+        let words = (1..).zip(&self.counts).find(|(_, count)| few(count));
+        words.map_or(FENCE_MAX_WORDS, |(words, _)| words)
     }
 }
 
@@ -139,117 +223,27 @@ impl Open {
         }
     }
 
-    /// The group's line; the next record begins another group. `None` if two keys have the same
-    /// hash.
-    fn close(&mut self) -> Option<Group> {
+    /// Writes the group's line; the next record begins another group. False if there is no such
+    /// line, since two keys have the same hash.
+    fn close(&mut self, pages: &mut PageWriter) -> io::Result<bool> {
+        let line = self.line();
+        self.keys.clear();
+        if let Some(line) = &line {
+            pages.write_all(line.as_bytes())?;
+        }
+        Ok(line.is_some())
+    }
+
+    fn line(&self) -> Option<Group> {
         let count = self.keys.len();
         let in_cell = cell_count_for(count);
         let starts = self.keys.iter().map(|(offset, _)| *offset);
         let starts: Vec<_> = starts.step_by(in_cell).collect();
-        let solve = |attempt| {
+        (0..=u8::MAX).find_map(|attempt| {
             let cells = (0_u8..).flat_map(|cell| std::iter::repeat_n(cell, in_cell));
             let hashes = self.keys.iter().map(|(_, hash)| *hash);
             let unknowns = Equations::solve(hashes.zip(cells), attempt)?;
             Group::new(&starts, count, unknowns, attempt)
-        };
-        let line = (0..=u8::MAX).find_map(solve);
-        self.keys.clear();
-        line
-    }
-}
-
-/// How many bytes the first and the last key, and so all keys, begin with.
-fn shared_prefix_len<W: Read + Write + Seek>(
-    records: RecordsSection<'_>,
-    pages: &mut PageWriter<W>,
-) -> Result<usize> {
-    let first = ReadBack::new(records, pages)
-        .next()?
-        .map(|(_, key)| key.to_vec());
-    let mut last = ReadBack::new(records, pages);
-    last.next = records.last_offset;
-    let last = last.next()?.map(|(_, key)| key).unwrap_or_default();
-    let first = first.unwrap_or_default();
-    Ok(first.iter().zip(last).take_while(|(a, b)| a == b).count())
-}
-
-fn fence_of(key: &[u8], prefix_len: usize) -> Fence {
-    let mut fence = Fence::default();
-    for (number, word) in (0..).zip(&mut fence) {
-        *word = fence_word(key, prefix_len, number);
-    }
-    fence
-}
-
-/// How many words tell all fences but one in 64 from the ones before them; if none do, as many as
-/// there can be.
-fn words_for(fences: &[Fence]) -> u32 {
-    let tell_apart = |words: &u32| {
-        let start = |fence: &Fence| fence.map(|word| word);
-        let pairs = fences.iter().zip(fences.iter().skip(1));
-        let same = pairs
-            .filter(|(a, b)| start(a).get(..*words as usize) == start(b).get(..*words as usize));
-        same.count() <= fences.len() / 64
-    };
-    (1..FENCE_MAX_WORDS)
-        .find(tell_apart)
-        .unwrap_or(FENCE_MAX_WORDS)
-}
-
-/// Reads the records back that were written, in their order.
-struct ReadBack<'a, W> {
-    records: RecordsSection<'a>,
-    pages: &'a mut PageWriter<W>,
-    /// Where the next record begins.
-    next: u64,
-    /// Bytes of the section from `buf_offset` on.
-    buf: Vec<u8>,
-    buf_offset: u64,
-}
-
-/// What is read at once. Longer than the beginning of any record.
-const CHUNK_LEN: usize = 256 << 10;
-const _: () = assert!(CHUNK_LEN > HEAD_MAX_LEN + MAX_KEY_LEN, "room for any key");
-
-impl<'a, W: Read + Write + Seek> ReadBack<'a, W> {
-    fn new(records: RecordsSection<'a>, pages: &'a mut PageWriter<W>) -> Self {
-        Self {
-            records,
-            pages,
-            next: 0,
-            buf: Vec::new(),
-            buf_offset: 0,
-        }
-    }
-
-    /// Where the next record begins, and its key.
-    fn next(&mut self) -> Result<Option<(u64, &[u8])>> {
-        let offset = self.next;
-        let room = self.records.len.saturating_sub(offset);
-        if room == 0 {
-            return Ok(None);
-        }
-        let need = room.min((HEAD_MAX_LEN + MAX_KEY_LEN) as u64);
-        let buf_end = self.buf_offset + self.buf.len() as u64;
-        if offset < self.buf_offset || offset + need > buf_end {
-            self.fill(offset, room)?;
-        }
-        let start = usize::try_from(offset - self.buf_offset).unwrap_or(usize::MAX);
-        let bytes = self.buf.get(start..).unwrap_or_default();
-        // What this process has just written: it can only fail if the file was changed meanwhile.
-        let record = Record::parse(offset, bytes, room)
-            .map_err(|what| Error::damaged(self.records.path, PAGE_LEN + offset, what))?;
-        self.next = offset + record.len();
-        let key = bytes.get(record.head_len..record.value_start());
-        Ok(Some((offset, key.unwrap_or_default())))
-    }
-
-    #[cold]
-    fn fill(&mut self, offset: u64, room: u64) -> Result<()> {
-        let len = usize::try_from(room).unwrap_or(usize::MAX).min(CHUNK_LEN);
-        self.buf.resize(len, 0);
-        self.buf_offset = offset;
-        let read = self.pages.read_back(PAGE_LEN + offset, &mut self.buf);
-        read.map_err(|error| Error::io("read back", self.records.path, error))
+        })
     }
 }

@@ -4,68 +4,62 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
+use super::temporary::{Draft, remove_abandoned};
 use crate::{Error, Result};
 
-/// A temporary file beside its target. Dropping it removes it.
+/// A file in the making, in the folder of the one it is to replace. Dropping it removes it.
 #[derive(Debug)]
 pub(super) struct Target {
     path: PathBuf,
-    folder: PathBuf,
-    temporary: NamedTempFile,
+    draft: Draft,
 }
 
 impl Target {
+    /// Also removes what builds that were killed left in that folder.
     pub(super) fn create(path: &Path) -> Result<Self> {
         let path = resolve(path)?;
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let mut options = tempfile::Builder::new();
-        options.prefix(".folio-build-").suffix(".tmp");
-        // Opened here as any program opens a file: tempfile's own way asks for mode 0600,
-        // and puts the temporary name, which tells users nothing, into errors.
-        let temporary = options
-            .make_in(&folder, |temporary| {
-                let mut options = File::options();
-                options.read(true).write(true).create_new(true);
-                options.open(temporary)
-            })
-            .map_err(|error| Error::io("create", &path, error))?;
-        Ok(Self {
-            path,
-            folder,
-            temporary,
-        })
+        let folder = folder_of(&path);
+        remove_abandoned(folder);
+        let draft = Draft::create(folder).map_err(|error| Error::io("create", &path, error))?;
+        Ok(Self { path, draft })
     }
 
-    pub(super) fn file(&mut self) -> &mut File {
-        self.temporary.as_file_mut()
+    /// The file to write to. It is the same one, however often this is called.
+    pub(super) fn file(&self) -> Result<File> {
+        let file = self.draft.file().try_clone();
+        file.map_err(|error| Error::io("open", &self.path, error))
+    }
+
+    /// Where the file will be.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Brings the file to the disk, then under its name, then the name to the disk.
     pub(super) fn commit(self) -> Result<()> {
-        let Self {
-            path,
-            folder,
-            temporary,
-        } = self;
-        let synced = temporary.as_file().sync_all();
+        let Self { path, draft } = self;
+        let synced = draft.file().sync_all();
         synced.map_err(|error| Error::io("write to disk", &path, error))?;
-        let renamed = temporary.persist(&path).map_err(|failure| failure.error);
-        renamed.map_err(|error| Error::io("replace", &path, error))?;
-        match File::open(&folder).and_then(|folder| folder.sync_all()) {
+        let replaced = draft.into_named().and_then(|named| named.rename(&path));
+        replaced.map_err(|error| Error::io("replace", &path, error))?;
+        let folder = folder_of(&path);
+        match File::open(folder).and_then(|folder| folder.sync_all()) {
             // Some file systems have no such thing for folders.
             Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
-                Err(Error::io("write to disk the folder", &folder, error))
+                Err(Error::io("write to disk the folder", folder, error))
             }
             _ => Ok(()),
         }
     }
 }
 
+/// The folder that a file is in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
 /// The file to replace: where a link leads, and nothing but a regular file.
 fn resolve(path: &Path) -> Result<PathBuf> {
     let target_error = |reason| Error::Target {

@@ -12,6 +12,7 @@ mod fixture;
 mod hostile;
 mod importing;
 mod ordered;
+mod out_of_core;
 mod perfect;
 mod random;
 mod small;
