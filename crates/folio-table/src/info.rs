@@ -87,7 +87,7 @@ pub enum IndexKind {
     /// A hash index: 7.5 bytes a record. A lookup reads one line of it, and the record.
     #[default]
     Hash,
-    /// A perfect index: 0.7 bytes a record, and at most 1 where records have up to 800 bytes. A lookup
+    /// A perfect index: 0.7 bytes a record, and at most 1 where records have up to 600 bytes. A lookup
     /// reads one line of it, beside what stays in the processor's cache, and up to
     /// fourteen records that stand side by side.
     Perfect,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use folio::ReadAt;
 use folio::residency::Mappers;
-use folio_table::Table;
+use folio_table::{IndexKind, Table};
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::failure::Outcome;
@@ -31,13 +31,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
     for section in &info.sections {
         write_size(&mut out, &format!("  {}", section.kind), section.len)?;
     }
-    writeln!(out, "index load      {:.1} %", info.load() * 100.0)?;
-    writeln!(out, "longest probe   {} lines", info.longest_probe)?;
-    writeln!(
-        out,
-        "overhead        {:.1} bytes a record",
-        info.overhead_bytes()
-    )?;
+    writeln!(out, "index           {}", info.index)?;
+    if info.index == IndexKind::Hash {
+        writeln!(out, "index load      {:.1} %", info.load() * 100.0)?;
+        writeln!(out, "longest probe   {} lines", info.longest_probe)?;
+    }
+    let (index, overhead) = (info.index_bytes(), info.overhead_bytes());
+    writeln!(out, "index size      {index:.2} bytes a record")?;
+    writeln!(out, "overhead        {overhead:.2} bytes a record")?;
     writeln!(out)?;
     write_mappers(&mut out, &table)?;
     out.flush()?;

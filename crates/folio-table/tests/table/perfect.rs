@@ -4,7 +4,7 @@ use folio_table::{Builder, IndexKind, SectionKind, Table};
 
 use crate::hostile::{refused, stands};
 use crate::random::Random;
-use crate::small::{self, PAGE, Section, field};
+use crate::small::{self, PAGE, Section, field, two_levels};
 
 const GROUP: usize = 64;
 
@@ -25,11 +25,6 @@ fn build(records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Vec<u8> {
         builder.add(line, &key, &value).unwrap();
     }
     builder.to_vec().unwrap()
-}
-
-/// Enough short records for two levels of fences: 11 groups.
-fn two_levels() -> Vec<u8> {
-    build((0..1200).map(|number| (format!("k{number:04}").into_bytes(), Vec::new())))
 }
 
 fn mended(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -73,6 +73,19 @@ pub(crate) fn tables() -> [Vec<u8>; 2] {
     [IndexKind::Hash, IndexKind::Perfect].map(table_with)
 }
 
+/// With a perfect index of 11 groups, whose fences have two levels.
+pub(crate) fn two_levels() -> Vec<u8> {
+    let mut builder = Builder::new().index(IndexKind::Perfect);
+    for (line, (key, value)) in (1..).zip(records_of_two_levels()) {
+        builder.add(line, &key, &value).unwrap();
+    }
+    builder.to_vec().unwrap()
+}
+
+pub(crate) fn records_of_two_levels() -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    (0..1200).map(|number| (format!("k{number:04}").into_bytes(), Vec::new()))
+}
+
 pub(crate) fn table_with(index: IndexKind) -> Vec<u8> {
     let mut builder = Builder::new().index(index);
     for (line, (key, value)) in (1..).zip(records()) {
