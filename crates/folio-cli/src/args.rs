@@ -3,7 +3,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{build, cat, completions, get, lab, man, probe, serve, stat};
+use crate::commands::{build, cat, completions, get, lab, man, probe, serve, stat, store, verify};
 
 /// Files as memory, shared by many processes.
 ///
@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Get(get::Args),
     Serve(serve::Args),
     Stat(stat::Args),
+    Store(store::Args),
+    Verify(verify::Args),
     Cat(cat::Args),
     Probe(probe::Args),
     Lab(lab::Args),

@@ -9,3 +9,5 @@ pub(crate) mod man;
 pub(crate) mod probe;
 pub(crate) mod serve;
 pub(crate) mod stat;
+pub(crate) mod store;
+pub(crate) mod verify;

@@ -30,6 +30,8 @@ fn run(command: Command) -> Outcome {
         Command::Get(args) => commands::get::run(&args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Stat(args) => commands::stat::run(&args),
+        Command::Store(args) => commands::store::run(&args),
+        Command::Verify(args) => commands::verify::run(&args),
         Command::Cat(args) => commands::cat::run(&args),
         Command::Probe(args) => commands::probe::run(&args),
         Command::Lab(args) => commands::lab::run(&args),

@@ -4,7 +4,9 @@ mod catalog;
 mod connection;
 mod info;
 mod introspection;
+mod pattern;
 mod read;
+mod scan;
 mod session;
 mod transaction;
 
@@ -192,6 +194,7 @@ impl<B: ReadAt> Dispatcher<B> {
                 Ok(Next::Close)
             }
             Id::Reset => Ok(connection::reset(session, reply)),
+            Id::Scan => self.scan(session, request, reply),
             Id::Select => self.select(session, request, reply),
             Id::StrLen => self.str_len(session, request, reply),
             Id::Time => Ok(introspection::time(reply)),

@@ -3,7 +3,7 @@
 use std::fs;
 
 use folio::View;
-use folio_table::Table;
+use folio_table::{Checked, Table};
 
 use crate::log::Log;
 
@@ -29,7 +29,7 @@ pub enum Populate {
 impl Populate {
     /// Populates, or not. What cannot be populated is logged and served all the same:
     /// the pages that are missing are faults when they are asked for.
-    pub(crate) fn run(self, tables: &[Table<View>], log: &Log) {
+    pub(crate) fn run(self, tables: &[Table<Checked<View>>], log: &Log) {
         let data_bytes: u64 = tables.iter().map(|table| table.info().file_len).sum();
         let wanted = match self {
             Self::Always => true,
@@ -42,7 +42,7 @@ impl Populate {
             return;
         }
         for table in tables {
-            if let Err(error) = table.bytes().populate() {
+            if let Err(error) = table.bytes().unchecked().populate() {
                 log.line(format_args!("{}: {error}", table.name().display()));
             }
         }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use folio::View;
-use folio_table::Table;
+use folio_table::{Checked, Table};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -35,7 +35,7 @@ use fleet::Fleet;
 /// use folio_table::Table;
 ///
 /// let view = Source::open("users.folio")?.whole()?;
-/// let table = Table::from_bytes(view, "users.folio")?;
+/// let table = Table::options().from_bytes(view, "users.folio")?;
 /// let supervisor = Supervisor::bind(Config::default(), vec![table])?;
 /// supervisor.run(|event| {
 ///     if let Event::Log(line) = event {
@@ -47,7 +47,7 @@ use fleet::Fleet;
 #[derive(Debug)]
 pub struct Supervisor {
     config: Config,
-    tables: Vec<Table<View>>,
+    tables: Vec<Table<Checked<View>>>,
     tcp: Option<TcpSockets>,
     unix: Option<UnixSocket>,
 }
@@ -59,7 +59,7 @@ impl Supervisor {
     ///
     /// [`Error::AddressInUse`], [`Error::NotASocket`] or [`Error::Listen`] when it
     /// cannot listen there; [`Error::Config`] when there is no address or no table.
-    pub fn bind(config: Config, tables: Vec<Table<View>>) -> Result<Self> {
+    pub fn bind(config: Config, tables: Vec<Table<Checked<View>>>) -> Result<Self> {
         if tables.is_empty() {
             let reason = "there is no table to serve";
             return Err(Error::Config { reason });

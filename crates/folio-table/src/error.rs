@@ -15,7 +15,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The bytes behind a table could not be read.
     #[error(transparent)]
-    Bytes(#[from] folio::Error),
+    Bytes(folio::Error),
 
     /// A system call failed.
     #[error("{}: cannot {action}", path.display())]
@@ -242,6 +242,27 @@ fn no_generation(number: Option<u64>) -> String {
     match number {
         Some(number) => format!("there is no generation {number}"),
         None => "there is no generation before the current one".to_owned(),
+    }
+}
+
+impl From<folio::Error> for Error {
+    fn from(error: folio::Error) -> Self {
+        match error {
+            folio::Error::Checksum {
+                path,
+                what,
+                offset,
+                expected,
+                found,
+            } => Self::Checksum {
+                path,
+                what,
+                offset,
+                expected,
+                found,
+            },
+            error => Self::Bytes(error),
+        }
     }
 }
 

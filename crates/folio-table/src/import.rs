@@ -5,13 +5,16 @@
 //! - **TSV** has no header. A line's key is what stands before the first tab, its value
 //!   is the rest of the line, further tabs included. Nothing is quoted or escaped: the
 //!   bytes are kept as they are, so that they need not be UTF-8. A line without a tab, a
-//!   blank one included, is an error.
+//!   blank one included, is an error. An empty first field, which cannot be a key, and a backslash as the second
+//!   begin an escaped line of [`export`](crate::export).
 //! - **CSV** (RFC 4180) has a header. The key is a column, by default the first one. The
 //!   value is a column, or else the whole row as a JSON object of strings in the
 //!   order of the header.
 //! - **JSON Lines**: the key is a field of each line's object, by default `key`. The
 //!   value is the line, as it is, or else a field. A field that is a string gives the
-//!   string's bytes; any other gives its JSON text. Blank lines are skipped.
+//!   string's bytes; any other gives its JSON text. Where a field `NAME` is wanted and there is none, a string
+//!   `NAME_base64` gives the bytes that it stands for. Blank lines are skipped. Where neither
+//!   key nor value is chosen, a line that [`export`](crate::export) wrote is the record that it was.
 //!
 //! Only `\n` ends a line of TSV or JSON Lines: a `\r` before it stays part of the value.
 //! A last line without `\n` counts.
@@ -111,7 +114,7 @@ impl Options {
 /// `name` stands for the input in errors. `progress` is told now and then, and at the
 /// end, how many bytes of the input were consumed.
 ///
-/// A line is at most as long as a key and a value can be, and a row of CSV, whose
+/// A line is at most twice as long as a key and a value can be, and a row of CSV, whose
 /// fields are held together, at most 256 MiB: an input without line ends gives an error
 /// before it fills the memory.
 ///
@@ -144,7 +147,8 @@ pub fn read_into(
 
 /// Longer lines cannot be records, or are not to be had in the address space.
 const MAX_LINE_LEN: u64 = {
-    let longest = MAX_KEY_LEN as u64 + 1 + MAX_VALUE_LEN;
+    // Escaped, each byte may take two, and as JSON fewer, but for the names around them.
+    let longest = 2 * (MAX_KEY_LEN as u64 + 1 + MAX_VALUE_LEN) + 64;
     let addressable = usize::MAX as u64 / 8;
     if longest < addressable {
         longest

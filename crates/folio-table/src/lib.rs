@@ -23,17 +23,21 @@
 //! Nothing in a file is trusted: a damaged or hostile table gives an [`Error`],
 //! never a panic, an endless loop, or an allocation beyond the file's length.
 //! That its records are the ones that were written is what [`Table::verify`]
-//! checks; opening checks the header and the footer.
+//! checks; opening checks the header and the footer. [`Table::options`] opens a table
+//! whose pages are checked as they are read.
 #![forbid(unsafe_code)]
 
 mod builder;
+mod checked;
 mod chunk;
 mod error;
+pub mod export;
 mod format;
 pub mod import;
 mod info;
 mod iter;
 mod lookup;
+mod options;
 mod order;
 mod records;
 mod store;
@@ -41,11 +45,14 @@ mod table;
 mod verify;
 
 pub use builder::{Builder, OnDuplicate, remove_temporary_files};
+pub use checked::{Checked, Verify};
 pub use error::{Error, Result};
 pub use format::{FORMAT_VERSION, MAX_KEY_LEN, MAX_VALUE_LEN};
 pub use info::{IndexKind, Info, Section, SectionKind};
 pub use iter::Iter;
 pub use lookup::ValueRange;
+pub use options::TableOptions;
 pub use order::{Cursor, KeyRange, Scan};
 pub use store::{Generation, GenerationInfo, Pruned, Store, StoreReader};
 pub use table::Table;
+pub use verify::{Damage, Findings};

@@ -16,10 +16,6 @@ pub(crate) struct Records<'a, B> {
 }
 
 impl<'a, B: ReadAt> Records<'a, B> {
-    pub(crate) fn new(table: &'a Table<B>) -> Self {
-        Self::at(table, Position::START)
-    }
-
     /// The records from a position on.
     pub(crate) fn at(table: &'a Table<B>, next: Position) -> Self {
         Self {

@@ -63,7 +63,6 @@ use sequence::Sequence;
 #[derive(Debug, Clone)]
 pub struct Store {
     folder: Folder,
-    on_step: Option<fn(&'static str)>,
 }
 
 impl Store {
@@ -183,25 +182,16 @@ impl Store {
     }
 
     /// Calls `hook` with the name of each step on the way, so that a test can end the process
-    /// there.
+    /// there, or do what another process would.
     #[doc(hidden)]
     #[must_use]
     pub fn on_step(mut self, hook: fn(&'static str)) -> Self {
-        self.on_step = Some(hook);
+        self.folder.on_step = Some(hook);
         self
     }
 
     fn over(folder: Folder) -> Self {
-        Self {
-            folder,
-            on_step: None,
-        }
-    }
-
-    fn step(&self, name: &'static str) {
-        if let Some(hook) = self.on_step {
-            hook(name);
-        }
+        Self { folder }
     }
 
     /// Replaces CURRENT, durably, and tells the readers.
@@ -213,16 +203,16 @@ impl Store {
         let staged = incoming.path().join(CURRENT);
         let target = self.folder.current();
         write_synced(&staged, next.to_text().as_bytes())?;
-        self.step("pointer written");
+        self.folder.step("pointer written");
         let sequence = Sequence::open(&self.folder, lock)?;
         sequence.announce(next.change)?;
-        self.step("change announced");
+        self.folder.step("change announced");
         fs::rename(&staged, &target).map_err(|error| Error::io("replace", &target, error))?;
-        self.step("pointer renamed");
+        self.folder.step("pointer renamed");
         sync_folder(self.path())?;
-        self.step("folder synced");
+        self.folder.step("folder synced");
         sequence.settle(next.change)?;
-        self.step("change settled");
+        self.folder.step("change settled");
         Ok(())
     }
 }

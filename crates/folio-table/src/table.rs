@@ -6,7 +6,7 @@ use std::{fmt, fs};
 use folio::{ReadAt, Source, View};
 
 use crate::format::{FOOTER_LEN, Footer, Layout, PAGE_LEN, RawHeader};
-use crate::{Error, Info, Result};
+use crate::{Error, Info, Result, TableOptions};
 
 /// A table over bytes that are mapped, in memory, or wherever else [`ReadAt`] reaches.
 ///
@@ -72,6 +72,12 @@ impl Table<View> {
         }
         Self::from_bytes(source.whole()?, path)
     }
+
+    /// Options: no checksums are checked but those of the header and the footer.
+    #[must_use]
+    pub fn options() -> TableOptions {
+        TableOptions::default()
+    }
 }
 
 impl<B: ReadAt> Table<B> {
@@ -129,6 +135,17 @@ impl<B: ReadAt> Table<B> {
     #[must_use]
     pub fn info(&self) -> &Info {
         &self.info
+    }
+
+    /// The same table over other bytes, which are known to be the same.
+    pub(crate) fn map<C>(self, other: impl FnOnce(B) -> C) -> Table<C> {
+        Table {
+            bytes: other(self.bytes),
+            name: self.name,
+            info: self.info,
+            layout: self.layout,
+            sums_checksum: self.sums_checksum,
+        }
     }
 
     /// A fault of the table at `offset` of the file.

@@ -1,6 +1,9 @@
 //! Checks a table whole: every checksum, and that records, index and order agree.
 
+mod all;
 mod perfect;
+
+pub use all::{Damage, Findings};
 
 use folio::ReadAt;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -8,6 +11,7 @@ use zerocopy::little_endian::U64;
 
 use crate::format::{FOOTER_LEN, ORDER_ENTRY_LEN, OrderEntry, PAGE_LEN, Record};
 use crate::info::SectionKind;
+use crate::order::Position;
 use crate::records::Records;
 use crate::{Error, Result, Table};
 use perfect::{GroupWalk, verify_totals};
@@ -46,7 +50,7 @@ impl<B: ReadAt> Table<B> {
             let mut at = section.offset_bytes;
             let end = at + section.len.next_multiple_of(PAGE_LEN);
             while at < end {
-                let checked = self.verify_pages(&mut buf, at, end)?;
+                let checked = self.verify_pages(&mut buf, at, end, Err)?;
                 at += checked;
                 done += checked;
                 progress(done);
@@ -57,7 +61,7 @@ impl<B: ReadAt> Table<B> {
         let mut checked = 0;
         while checked < records_padded {
             let start = self.layout.records_offset;
-            let more = self.verify_pages(&mut buf, start + checked, start + records_padded)?;
+            let more = self.verify_pages(&mut buf, start + checked, start + records_padded, Err)?;
             checked += more;
             // One stride behind, so that a key is checked before it is used.
             walk.advance_to(checked.saturating_sub(STRIDE_LEN as u64))?;
@@ -91,8 +95,15 @@ impl<B: ReadAt> Table<B> {
         Ok(len)
     }
 
-    /// Checks a stride of pages from `start` on and returns how long it is.
-    fn verify_pages(&self, buf: &mut [u8], start: u64, end: u64) -> Result<u64> {
+    /// Checks a stride of pages from `start` on and returns how long it is. Those that are wrong
+    /// are given to `refuse`, which says whether to go on.
+    fn verify_pages(
+        &self,
+        buf: &mut [u8],
+        start: u64,
+        end: u64,
+        mut refuse: impl FnMut(Error) -> Result<()>,
+    ) -> Result<u64> {
         let pages = part_of(buf, end - start);
         self.bytes().read_exact_at(start, pages)?;
         let mut sums = [U64::new(0); STRIDE_LEN / PAGE];
@@ -102,9 +113,23 @@ impl<B: ReadAt> Table<B> {
         self.bytes()
             .read_exact_at(self.layout.sums_offset + first, sum_bytes)?;
         for ((page, sum), offset) in pages.chunks(PAGE).zip(sums).zip((start..).step_by(PAGE)) {
-            self.compare_sum("page", offset, sum.get(), xxh3_64(page))?;
+            self.compare_sum("page", offset, sum.get(), xxh3_64(page))
+                .or_else(&mut refuse)?;
         }
         Ok(pages.len() as u64)
+    }
+
+    /// Whether keys and values are as long in all as the header says.
+    fn compare_totals(&self, key_bytes: u64, value_bytes: u64) -> Result<()> {
+        let info = self.info();
+        if (key_bytes, value_bytes) == (info.key_bytes, info.value_bytes) {
+            return Ok(());
+        }
+        let what = format!(
+            "the keys have {key_bytes} bytes and the values {value_bytes}, but {} and {} are stated",
+            info.key_bytes, info.value_bytes
+        );
+        Err(self.damaged(0, what))
     }
 
     fn compare_sum(
@@ -159,12 +184,16 @@ impl<B: ReadAt> Table<B> {
 
 const PAGE: usize = 4096;
 
+const NOT_ASCENDING: &str = "a key that is not above the one before it";
+
 /// How much is read and checked at once. Longer than any key.
 const STRIDE_LEN: usize = 256 << 10;
 
 /// Checks each record against the one before, the index, and the order section.
 struct Walk<'a, B> {
     records: Records<'a, B>,
+    /// The first key that was passed; keys are never empty.
+    first_key: Vec<u8>,
     last_key: Vec<u8>,
     groups: GroupWalk,
     key_bytes: u64,
@@ -175,14 +204,25 @@ struct Walk<'a, B> {
 
 impl<'a, B: ReadAt> Walk<'a, B> {
     fn new(table: &'a Table<B>) -> Self {
+        Self::from_page(table, 0, 0, 0)
+    }
+
+    /// From a page of the records section on, whose first record has this rank and offset.
+    fn from_page(table: &'a Table<B>, page: u64, rank: u64, offset: u64) -> Self {
         Self {
-            records: Records::new(table),
+            records: Records::at(table, Position { offset, rank }),
+            first_key: Vec::new(),
             last_key: Vec::new(),
             groups: GroupWalk::default(),
             key_bytes: 0,
             value_bytes: 0,
-            next_page: 0,
+            next_page: page,
         }
+    }
+
+    /// The rank of the next record, and where it begins.
+    fn position(&self) -> (u64, u64) {
+        (self.records.passed(), self.records.position())
     }
 
     /// Checks all records that start before `end` of the records section.
@@ -202,15 +242,8 @@ impl<'a, B: ReadAt> Walk<'a, B> {
         self.check_order()?;
         // At the end of the section this checks the count.
         self.records.advance()?;
-        let info = self.records.table().info();
-        if (self.key_bytes, self.value_bytes) != (info.key_bytes, info.value_bytes) {
-            let what = format!(
-                "the keys have {} bytes and the values {}, but {} and {} are stated",
-                self.key_bytes, self.value_bytes, info.key_bytes, info.value_bytes
-            );
-            return Err(self.records.table().damaged(0, what));
-        }
-        Ok(())
+        let table = self.records.table();
+        table.compare_totals(self.key_bytes, self.value_bytes)
     }
 
     fn check_record(&mut self, record: &Record) -> Result<()> {
@@ -218,12 +251,15 @@ impl<'a, B: ReadAt> Walk<'a, B> {
         let at = table.layout.records_offset + record.offset;
         let key = self.records.key(record)?;
         if key <= self.last_key.as_slice() {
-            return Err(table.damaged(at, "a key that is not above the one before it"));
+            return Err(table.damaged(at, NOT_ASCENDING));
         }
         if let Some(perfect) = &table.layout.perfect {
             self.groups.check(table, perfect, key, record.offset)?;
         } else if !table.index_has(key, record.offset)? {
             return Err(table.damaged(at, "a record that the hash index does not lead to"));
+        }
+        if self.first_key.is_empty() {
+            self.first_key.extend_from_slice(key);
         }
         self.last_key.clear();
         self.last_key.extend_from_slice(key);

@@ -56,6 +56,25 @@ pub enum Error {
         offset: u64,
     },
 
+    /// Bytes and their checksum disagree: said by a [`ReadAt`](crate::ReadAt) that checks what it
+    /// hands out.
+    #[error(
+        "{}: {what} at byte {offset} is damaged: checksum {expected:016x} expected, {found:016x} found",
+        path.display()
+    )]
+    Checksum {
+        /// The source.
+        path: PathBuf,
+        /// What is damaged, such as `page`.
+        what: &'static str,
+        /// Where it begins.
+        offset: u64,
+        /// The checksum that is stored.
+        expected: u64,
+        /// The checksum of the bytes that are there.
+        found: u64,
+    },
+
     /// Bytes that are not proven immutable, so that they are no
     /// [`Frozen`](crate::Frozen) ones.
     #[error("{}: its bytes may change: {missing}", path.display())]
@@ -122,6 +141,7 @@ impl From<Error> for io::Error {
             Error::Io { source, .. } => source.kind(),
             Error::OutOfRange { .. } => io::ErrorKind::UnexpectedEof,
             Error::Fault { .. } => io::ErrorKind::Other,
+            Error::Checksum { .. } => io::ErrorKind::InvalidData,
             Error::NotFrozen { .. } => io::ErrorKind::PermissionDenied,
             Error::TooLarge { .. } => io::ErrorKind::FileTooLarge,
             Error::NoRoom { .. } => io::ErrorKind::OutOfMemory,

@@ -53,6 +53,7 @@ pub use error::{Error, Result};
 pub use folio_sys::advice::Advice;
 pub use folio_sys::fault::FaultPolicy;
 pub use folio_sys::frozen::Missing;
+pub use folio_sys::shared::SharedWords;
 #[cfg(target_os = "linux")]
 pub use freeze::FrozenOptions;
 pub use frozen::Frozen;

@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         IndexName::Hash => IndexKind::Hash,
         IndexName::Perfect => IndexKind::Perfect,
     };
-    let imported = import(&source, &args.options)?.index(index);
+    let imported = import(&[source], &args.options)?.index(index);
     let info = imported.write_to(&args.output)?;
     say(&format!(
         "{}: {} records, {}",
@@ -108,8 +108,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
 #[derive(Debug)]
 pub(crate) struct Imported {
     builder: Builder,
-    /// The input's name, for errors.
-    input: PathBuf,
+    /// The inputs' names, for errors.
+    inputs: String,
 }
 
 impl Imported {
@@ -123,43 +123,48 @@ impl Imported {
 
     /// Writes them as a table, whole or not at all.
     pub(crate) fn write_to(self, path: &Path) -> Outcome<Info> {
-        let Self { builder, input } = self;
+        let Self { builder, inputs } = self;
         builder
             .write_to(path)
-            .map_err(|error| explain(error, &input))
+            .map_err(|error| explain(error, &inputs))
     }
 }
 
-/// Reads all records of an input.
-pub(crate) fn import(source: &Source, args: &InputArgs) -> Outcome<Imported> {
-    let mut options = import::Options::new(args.format_of(source.path()));
-    options.key.clone_from(&args.key);
-    options.value.clone_from(&args.value);
+/// Reads all records of all inputs.
+pub(crate) fn import(sources: &[Source], args: &InputArgs) -> Outcome<Imported> {
     let mut builder = Builder::new().on_duplicate(match args.on_duplicate {
         Duplicates::Error => OnDuplicate::Error,
         Duplicates::First => OnDuplicate::First,
         Duplicates::Last => OnDuplicate::Last,
     });
-    let bar = progress::of_bytes("reading", source.len());
-    let outcome = import::read_into(
-        source.reader(),
-        source.path(),
-        &options,
-        &mut builder,
-        |done| bar.set_position(done),
-    );
-    bar.finish_and_clear();
-    outcome.map_err(|error| explain(error, source.path()))?;
+    for source in sources {
+        let mut options = import::Options::new(args.format_of(source.path()));
+        options.key.clone_from(&args.key);
+        options.value.clone_from(&args.value);
+        let bar = progress::of_bytes("reading", source.len());
+        let outcome = import::read_into(
+            source.reader(),
+            source.path(),
+            &options,
+            &mut builder,
+            |done| bar.set_position(done),
+        );
+        bar.finish_and_clear();
+        outcome.map_err(|error| explain(error, &source.path().display().to_string()))?;
+    }
+    let names = sources
+        .iter()
+        .map(|source| source.path().display().to_string());
     Ok(Imported {
         builder,
-        input: source.path().to_owned(),
+        inputs: names.collect::<Vec<_>>().join(", "),
     })
 }
 
-/// Names the input in errors about all the records together, which name no file, and
+/// Names the inputs in errors about all the records together, which name no file, and
 /// adds what can be done about them.
-fn explain(error: Error, input: &Path) -> Failure {
-    let named = format!("{}: {}", input.display(), one_line(&error));
+fn explain(error: Error, inputs: &str) -> Failure {
+    let named = format!("{inputs}: {}", one_line(&error));
     match error {
         Error::DuplicateKey { .. } => {
             Failure::new(named).hint("--on-duplicate last (or first) keeps one of them")

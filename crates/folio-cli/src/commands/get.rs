@@ -5,8 +5,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use folio_table::Table;
-
+use crate::commands::verify::VerifyArgs;
 use crate::failure::{Failure, Outcome, complain};
 use crate::output;
 
@@ -21,10 +20,13 @@ pub(crate) struct Args {
     /// The keys. Their bytes are used as they come.
     #[arg(required = true, value_name = "KEY")]
     keys: Vec<OsString>,
+
+    #[command(flatten)]
+    verify: VerifyArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let table = Table::open(&args.table)?;
+    let table = args.verify.open(&args.table)?;
     let mut out = output::stdout()?;
     let mut value = Vec::new();
     let mut is_missing = false;

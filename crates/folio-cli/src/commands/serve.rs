@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use folio_server::{Config, Populate, Supervisor};
 
 use crate::commands::build::InputArgs;
+use crate::commands::verify::VerifyArgs;
 use crate::failure::{Failure, Outcome};
 
 /// Serve tables to Redis clients from several processes that share one copy.
@@ -44,6 +45,9 @@ pub(crate) struct Args {
     populate: When,
 
     #[command(flatten)]
+    verify: VerifyArgs,
+
+    #[command(flatten)]
     input: InputArgs,
 }
 
@@ -73,6 +77,10 @@ pub(crate) fn run(args: Args) -> Outcome {
         (tables, None)
     };
     let screen_tables = tables.iter().map(screen::Served::of).collect();
+    let tables = tables
+        .into_iter()
+        .map(|table| args.verify.check(table))
+        .collect::<Outcome<Vec<_>>>()?;
 
     let mut config = Config::default();
     if let Some(workers) = args.workers {

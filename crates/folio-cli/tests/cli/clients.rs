@@ -49,6 +49,10 @@ fn redis_cli() {
         (&["STRLEN", "nobody"], "0\n"),
         (&["DBSIZE"], "1000\n"),
         (&["ECHO", "hello"], "hello\n"),
+        (
+            &["--scan", "--pattern", "key99?"],
+            "key990\nkey991\nkey992\nkey993\nkey994\nkey995\nkey996\nkey997\nkey998\nkey999\n",
+        ),
         (&["-n", "1", "DBSIZE"], "2\n"),
         (&["-n", "1", "GET", "b"], "\"two\" ü\n"),
         (&["--no-raw", "GET", "key42"], "\"value42\"\n"),
@@ -144,6 +148,8 @@ def session(client):
     check(client.exists("key1", "nobody", "key1"), 2)
     check(client.strlen("key42"), 7)
     check(client.dbsize(), 1000)
+    check(sorted(client.scan_iter(count=7)), sorted(b"key%d" % n for n in range(1000)))
+    check(list(client.scan_iter(match="key1?", count=3)), [b"key%d" % n for n in range(10, 20)])
     check(client.echo("hello"), b"hello")
     info = client.info()
     check(info["db0"]["keys"], 1000)
@@ -230,6 +236,13 @@ fn rust_session(connection: &mut redis::Connection) {
     assert_eq!(connection.exists("nobody"), Ok(false));
     assert_eq!(connection.strlen("key42"), Ok(7));
     assert_eq!(redis::cmd("DBSIZE").query(connection), Ok(1000));
+    let keys: Vec<String> = connection
+        .scan_match("key99?")
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let expected: Vec<_> = (990..1000).map(|number| format!("key{number}")).collect();
+    assert_eq!(keys, expected);
     assert_eq!(redis::cmd("PING").query(connection), Ok("PONG".to_owned()));
     let info: redis::InfoDict = redis::cmd("INFO").query(connection).unwrap();
     assert_eq!(info.get("workers"), Some(2));

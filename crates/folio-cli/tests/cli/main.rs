@@ -27,3 +27,4 @@ mod server;
 mod sharing;
 mod stat;
 mod terminal;
+mod verify;

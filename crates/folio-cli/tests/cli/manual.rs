@@ -8,11 +8,12 @@ use crate::folder::Folder;
 use crate::process::run;
 use crate::program::have;
 
-const SUBCOMMANDS: [&str; 9] = [
+const SUBCOMMANDS: [&str; 10] = [
     "build",
     "get",
     "serve",
     "stat",
+    "verify",
     "cat",
     "probe",
     "lab",
@@ -84,9 +85,9 @@ fn shells_understand_the_completions() {
     let finished = run(Command::new("bash").arg("-n").arg(&path), b"");
     assert_eq!(finished.stderr, "");
     finished.success();
-    // As bash does when the user has typed `folio st` and presses tab.
-    let complete = r#"source "$0"; COMP_WORDS=(folio st); COMP_CWORD=1; COMPREPLY=()
-        _folio folio st folio; printf '%s\n' "${COMPREPLY[@]}""#;
+    // As bash does when the user has typed `folio sta` and presses tab.
+    let complete = r#"source "$0"; COMP_WORDS=(folio sta); COMP_CWORD=1; COMPREPLY=()
+        _folio folio sta folio; printf '%s\n' "${COMPREPLY[@]}""#;
     let finished = run(Command::new("bash").args(["-c", complete]).arg(&path), b"");
     assert_eq!(finished.text(), "stat\n");
 }

@@ -120,6 +120,7 @@ pub(crate) enum Id {
     Ping,
     Quit,
     Reset,
+    Scan,
     Select,
     StrLen,
     Time,
@@ -174,7 +175,7 @@ const fn command(
         group,
         fast: !matches!(
             id,
-            Id::Info | Id::Command | Id::Client | Id::Config | Id::GetRange
+            Id::Info | Id::Command | Id::Client | Id::Config | Id::GetRange | Id::Scan
         ),
         since,
         summary,
@@ -210,6 +211,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command("readonly", I::Ok, 1, Keys::None, Connection, "3.0.0", "Does nothing: reading is all there is."),
     command("readwrite", I::Ok, 1, Keys::None, Connection, "3.0.0", "Does nothing: reading is all there is."),
     command("reset", I::Reset, 1, Keys::None, Connection, "6.2.0", "Forgets what this connection has asked for."),
+    command("scan", I::Scan, -2, Keys::None, Keyspace, "2.8.0", "Returns some of the keys, and a cursor to go on with."),
     command("select", I::Select, 2, Keys::None, Connection, "1.0.0", "Chooses the table, by its number."),
     command("strlen", I::StrLen, 2, First, Strings, "2.2.0", "Returns the length of the value of a key."),
     command("substr", I::GetRange, 4, First, Strings, "1.0.0", "Returns a part of the value of a key."),

@@ -131,16 +131,22 @@ impl<B: ReadAt> Dispatcher<B> {
 
     /// Replies with a value, or a part of one.
     fn copy(&self, session: &Session, value: ValueRange, reply: &mut Reply<'_>) -> Outcome<()> {
-        let room = self.limits.reply_bytes.saturating_sub(reply.len());
-        if value.len > room as u64 {
-            return Err(Failure::new(format!(
-                "ERR the reply is longer than {} bytes, which is the limit; GETRANGE gives a part",
-                self.limits.reply_bytes
-            )));
-        }
+        self.check_room(reply, value.len, "GETRANGE gives a part")?;
         reply.start_bulk(value.len);
         self.table(session)?.read_value(value, reply.out())?;
         reply.end_bulk();
+        Ok(())
+    }
+
+    /// Fails if so many bytes more are too many for a reply, and says what can be done.
+    pub(super) fn check_room(&self, reply: &Reply<'_>, more: u64, hint: &str) -> Outcome<()> {
+        let room = self.limits.reply_bytes.saturating_sub(reply.len());
+        if more > room as u64 {
+            return Err(Failure::new(format!(
+                "ERR the reply is longer than {} bytes, which is the limit; {hint}",
+                self.limits.reply_bytes
+            )));
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::scan::Place;
 use super::transaction::Transaction;
 use crate::resp::Protocol;
 
@@ -22,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) library_version: Box<[u8]>,
     /// What waits for `EXEC`, since `MULTI`.
     pub(crate) transaction: Option<Box<Transaction>>,
+    /// Where the last `SCAN` came to.
+    pub(super) scanned: Option<Box<Place>>,
 }
 
 impl Session {
@@ -36,6 +39,7 @@ impl Session {
             library_name: Box::default(),
             library_version: Box::default(),
             transaction: None,
+            scanned: None,
         }
     }
 
@@ -45,15 +49,18 @@ impl Session {
         self.database = 0;
         self.name = Box::default();
         self.transaction = None;
+        self.scanned = None;
     }
 
     /// How much memory is kept for the client, in bytes.
     pub(crate) fn held_bytes(&self) -> usize {
         let transaction = self.transaction.as_ref();
+        let scanned = self.scanned.as_ref();
         self.name.len()
             + self.library_name.len()
             + self.library_version.len()
             + transaction.map_or(0, |transaction| transaction.held_bytes())
+            + scanned.map_or(0, |place| place.held_bytes())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use folio::View;
 use folio::residency::Mapper;
-use folio_table::Table;
+use folio_table::{Checked, Table};
 
 /// How many bytes of the tables' files one process has in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,10 +13,10 @@ pub(super) struct DataMemory {
 }
 
 /// What a process has of all tables together; `None` if it is unknown of one.
-pub(super) fn of_tables(pid: u32, tables: &[Table<View>]) -> Option<DataMemory> {
+pub(super) fn of_tables(pid: u32, tables: &[Table<Checked<View>>]) -> Option<DataMemory> {
     let mut files: Vec<_> = tables
         .iter()
-        .map(|table| table.bytes().file_id())
+        .map(|table| table.bytes().unchecked().file_id())
         .collect::<Option<_>>()?;
     // A file that is served twice is in memory once.
     files.sort_unstable_by_key(ToString::to_string);

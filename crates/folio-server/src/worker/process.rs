@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use folio::View;
 use folio_sys::process::die_with_parent;
-use folio_table::Table;
+use folio_table::{Checked, Table};
 use mio::net::{TcpListener, UnixListener};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::SIGTERM;
@@ -30,7 +30,7 @@ use crate::{Limits, Populate};
 /// started, serves the very same file, even when another has taken its path.
 #[derive(Debug)]
 pub(crate) struct Inherited {
-    pub(crate) tables: Vec<Table<View>>,
+    pub(crate) tables: Vec<Table<Checked<View>>>,
     pub(crate) tcp: Option<TcpSockets>,
     pub(crate) unix: Option<UnixSocket>,
     pub(crate) limits: Limits,

@@ -231,7 +231,7 @@ pub(crate) fn serve(mut arguments: impl Iterator<Item = String>) {
             }
             path => {
                 let view = Source::open(path).unwrap().whole().unwrap();
-                tables.push(Table::from_bytes(view, path).unwrap());
+                tables.push(Table::options().from_bytes(view, path).unwrap());
             }
         }
     }

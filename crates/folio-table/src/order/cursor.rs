@@ -68,6 +68,12 @@ impl Cursor {
         self.rank
     }
 
+    /// The key of the record that follows; empty if none does.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
     /// Whether no record follows.
     #[must_use]
     pub fn is_end(&self) -> bool {

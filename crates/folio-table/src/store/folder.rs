@@ -27,6 +27,8 @@ const DIGITS: usize = 20;
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
     path: PathBuf,
+    /// Told each step on the way, in tests.
+    pub(super) on_step: Option<fn(&'static str)>,
 }
 
 impl Folder {
@@ -36,6 +38,13 @@ impl Folder {
         let path = if is_empty { Path::new(".") } else { path };
         Self {
             path: path.to_owned(),
+            on_step: None,
+        }
+    }
+
+    pub(super) fn step(&self, name: &'static str) {
+        if let Some(hook) = self.on_step {
+            hook(name);
         }
     }
 

@@ -146,14 +146,23 @@ mod tests {
         Pointer::parse(text.as_bytes(), Path::new("CURRENT"))
     }
 
+    /// The example in `docs/store.md`.
     #[test]
     fn says_what_the_documentation_says() {
+        let pointer = Pointer {
+            current: 7,
+            previous: 6,
+            last: 7,
+            change: 12,
+        };
         let text = "folio-store 1\n\
-                    current  00000000000000000004\n\
-                    previous 00000000000000000002\n\
-                    last     00000000000000000017\n\
-                    change   18446744073709551615\n";
-        assert_eq!(POINTER.body(), text);
+                    current  00000000000000000007\n\
+                    previous 00000000000000000006\n\
+                    last     00000000000000000007\n\
+                    change   00000000000000000012\n\
+                    checksum d76e29ea5bd3a3e2\n";
+        assert_eq!(pointer.to_text(), text);
+        assert_eq!(parse(text).unwrap(), pointer);
         assert_eq!(parse(&POINTER.to_text()).unwrap(), POINTER);
         assert_eq!(parse(&Pointer::EMPTY.to_text()).unwrap(), Pointer::EMPTY);
         assert!(POINTER.to_text().len() as u64 <= MAX_LEN);

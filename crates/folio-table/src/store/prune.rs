@@ -69,11 +69,11 @@ impl Store {
         if !try_own(&file).unwrap_or(false) {
             return Ok(None);
         }
-        self.step("generation locked");
+        self.folder.step("generation locked");
         // A reader that has opened it by now cannot lock it until it has no name any more, and sees that.
         let len = file.metadata().map_or(0, |metadata| metadata.len());
         fs::remove_file(&path).map_err(|error| Error::io("remove", &path, error))?;
-        self.step("generation removed");
+        self.folder.step("generation removed");
         Ok(Some(len))
     }
 }

@@ -59,9 +59,9 @@ impl Store {
     ) -> Result<u64, E> {
         let incoming = self.prepare()?;
         let staged = incoming.path().join("table.folio");
-        self.step("prepared");
+        self.folder.step("prepared");
         build(&staged)?;
-        self.step("table written");
+        self.folder.step("table written");
         Ok(self.take_in(&incoming, &staged)?)
     }
 
@@ -93,16 +93,16 @@ impl Store {
         Table::open(staged)?;
         let synced = File::open(staged).and_then(|file| file.sync_all());
         synced.map_err(|error| Error::io("write to disk", staged, error))?;
-        self.step("table synced");
+        self.folder.step("table synced");
 
         let lock = StoreLock::take(&self.folder)?;
         let next = self.folder.pointer()?.published(self.path())?;
         let target = self.folder.generation(next.current);
         fs::rename(staged, &target).map_err(|error| Error::io("make", &target, error))?;
-        self.step("table renamed");
+        self.folder.step("table renamed");
         // Lest CURRENT, after a power failure, name a file that is not there.
         sync_folder(self.path())?;
-        self.step("table in the folder");
+        self.folder.step("table in the folder");
         self.point(&lock, incoming, &next)?;
         Ok(next.current)
     }

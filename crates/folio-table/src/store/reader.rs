@@ -259,6 +259,7 @@ fn open_locked(folder: &Folder, number: u64, patience: u32) -> Result<Option<Fil
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io("open", &path, error)),
     };
+    folder.step("generation opened");
     // Nobody removes what is current. Whoever has it and lets not go is no part of folio, and
     // cannot keep others from reading, since what is mapped stays even when it is removed.
     if !lock::share(&file) && patience > 0 {

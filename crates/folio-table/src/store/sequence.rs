@@ -11,12 +11,14 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 
-use folio::{Kind, Source, View};
-use zerocopy::little_endian::U64;
+use folio::{Kind, ReadAt, Source, View};
 
 use super::folder::{Folder, open_regular};
 use super::lock::StoreLock;
 use crate::{Error, Result};
+
+/// How long the file is: a cache line, which is what folio reads fastest, and begins with the number.
+const LEN: u64 = 64;
 
 /// The number, for the process that holds the lock.
 #[derive(Debug)]
@@ -38,12 +40,14 @@ impl Sequence {
             .mode(mode)
             .open(&path);
         let file = opened.map_err(|error| Error::io("open", &path, error))?;
-        let sequence = Self { file, path };
-        if sequence.read().is_none() {
-            // It is new, or was cut short. Where this is refused, its maker's umask decides.
-            let _ = sequence.file.set_permissions(Permissions::from_mode(mode));
+        let failed = |error| Error::io("lengthen", &path, error);
+        if file.metadata().map_err(failed)?.len() < LEN {
+            // It is new, or was cut short.
+            file.set_len(LEN).map_err(failed)?;
+            // Where this is refused, its maker's umask decides.
+            let _ = file.set_permissions(Permissions::from_mode(mode));
         }
-        Ok(sequence)
+        Ok(Self { file, path })
     }
 
     /// Says that CURRENT is about to be replaced for the `change`th time.
@@ -101,18 +105,24 @@ impl Hint {
         let source = source.and_then(|file| Source::options().of_file(file, path).ok());
         let mapped = source.filter(|source| source.kind() == Kind::Mapped);
         Self {
-            view: mapped.and_then(|source| source.view(0, 8).ok()),
+            view: mapped.and_then(|source| source.view(0, LEN).ok()),
         }
     }
 
     /// The number now, if it is settled; else [`UNSETTLED`].
     #[inline]
     pub(super) fn load(&self) -> u64 {
-        let number = self.view.as_ref().map(|view| view.get::<U64>(0));
-        match number {
-            Some(Ok(number)) if number.get() % 2 == 0 => number.get(),
-            // Odd, or the file has become shorter.
-            _ => UNSETTLED,
+        let mut bytes = [0; 8];
+        let Some(view) = &self.view else {
+            return UNSETTLED;
+        };
+        // It fails where the file has become shorter.
+        let read = view.read_exact_at(0, &mut bytes);
+        let number = u64::from_le_bytes(bytes);
+        if read.is_ok() && number % 2 == 0 {
+            number
+        } else {
+            UNSETTLED
         }
     }
 

@@ -151,7 +151,7 @@ pub(super) fn verify_totals<B: ReadAt>(table: &Table<B>, perfect: &PerfectLayout
 /// Checks that fences leave out only what the first and the last key have in common, and with them, as
 /// keys ascend, all. The last group begins at `offset`.
 fn verify_prefix<B: ReadAt>(table: &Table<B>, perfect: &PerfectLayout, offset: u64) -> Result<()> {
-    let mut first = Records::new(table);
+    let mut first = Records::at(table, Position::START);
     let first_key = first.peek()?.unwrap_or_default();
     // The records before this one are those of all groups but the last.
     let mut last = Records::at(table, Position { rank: 0, offset });

@@ -19,11 +19,11 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use crate::Test;
 use crate::child::{Child, say};
-use crate::sample::{RECORDS, Sample, held, publish as publish_one, stamp_of};
+use crate::sample::{RECORDS, Sample, held, publish as publish_one};
 
 pub(crate) const TESTS: &[Test] = &[("campaign", campaign)];
 
-const PUBLISHES: u64 = 250;
+const PUBLISHES: u64 = 300;
 const PUBLISHERS: u64 = 2;
 /// The longest lives of publishers and pruners: some publishings, some prunings.
 const PUBLISHER_LIFE: Duration = Duration::from_millis(40);
@@ -309,8 +309,7 @@ pub(crate) fn follow(path: &OsStr) {
         seen.switches += u64::from(is_new);
         seen.refreshes += 1;
         if is_new || seen.refreshes % WHOLE == 0 {
-            let stamp = stamp_of(current.table());
-            seen.note(number, stamp);
+            seen.note(number, held(current).1);
             seen.values += 2 * RECORDS;
         }
         if is_new {
@@ -318,7 +317,7 @@ pub(crate) fn follow(path: &OsStr) {
             old.push_back((Arc::clone(current), stamp));
             if old.len() > HELD {
                 let (generation, stamp) = old.pop_front().unwrap();
-                assert_eq!(stamp_of(generation.table()), stamp, "it has changed");
+                assert_eq!(held(&generation).1, stamp, "it has changed");
                 seen.values += 2 * RECORDS;
             }
         }

@@ -43,7 +43,11 @@ fn main() {
             Ok::<(), Failed>(())
         })
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+    let mut arguments = Arguments::from_args();
+    // Until it becomes another program, what one test starts has copies of the descriptors of all
+    // the others, and their locks.
+    arguments.test_threads = Some(1);
+    libtest_mimic::run(&arguments, trials.collect()).exit();
 }
 
 /// Ends the program if a test hangs. No test takes a tenth of this.

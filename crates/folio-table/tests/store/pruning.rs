@@ -1,6 +1,8 @@
 //! Pruning, and who is safe from it.
 
 use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -25,6 +27,7 @@ pub(crate) const TESTS: &[Test] = &[
         children_hold_what_their_parents_did,
     ),
     ("opening_races_with_pruning", opening_races_with_pruning),
+    ("pruned_while_it_is_opened", pruned_while_it_is_opened),
     ("leaves_what_is_not_its_own", leaves_what_is_not_its_own),
 ];
 
@@ -132,6 +135,29 @@ fn opening_races_with_pruning() {
     );
     sample.store.prune(0).unwrap();
     sample.assert_tidy([100]);
+}
+
+/// What is opened and not locked yet is removed, and the next one taken.
+fn pruned_while_it_is_opened() {
+    static PATH: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+    let sample = Sample::new(1);
+    *PATH.lock().unwrap() = Some(sample.path().to_owned());
+    let store = Store::open(sample.path()).unwrap().on_step(|step| {
+        assert_eq!(step, "generation opened");
+        // Once.
+        if let Some(path) = PATH.lock().unwrap().take() {
+            let another = Store::open(path).unwrap();
+            publish(&another, 2).unwrap();
+            assert_eq!(another.prune(0).unwrap().removed, [1]);
+        }
+    });
+    let mut reader = store.reader().unwrap();
+    assert_eq!(held(reader.current()), (2, 2));
+
+    publish(&sample.store, 3).unwrap();
+    assert!(reader.refresh().unwrap());
+    assert_eq!(held(reader.current()), (3, 3));
 }
 
 fn leaves_what_is_not_its_own() {

@@ -18,6 +18,10 @@ pub(crate) const TESTS: &[Test] = &[
         sees_the_newest_and_keeps_the_old,
     ),
     ("reads_where_it_may_not_write", reads_where_it_may_not_write),
+    (
+        "looks_at_nothing_where_nothing_changed",
+        looks_at_nothing_where_nothing_changed,
+    ),
     ("clones_go_their_own_ways", clones_go_their_own_ways),
     ("tables_over_other_bytes", tables_over_other_bytes),
     ("a_lost_sequence_is_no_loss", a_lost_sequence_is_no_loss),
@@ -67,6 +71,23 @@ fn reads_where_it_may_not_write() {
     let read = Child::reader("read once", sample.path()).finish();
     assert_eq!(read, ["3 3", "1:- 2:- 3:- current 3"]);
     set_mode(sample.path(), 0o755);
+}
+
+/// The number that is mapped is enough to know that. So nobody sees that CURRENT is missing, for a while.
+fn looks_at_nothing_where_nothing_changed() {
+    let sample = Sample::new(2);
+    let mut reader = sample.store.reader().unwrap();
+    let (current, away) = (sample.path().join("CURRENT"), sample.path().join("away"));
+    fs::rename(&current, &away).unwrap();
+    for _ in 0..1000 {
+        assert!(!reader.refresh().unwrap());
+    }
+    assert!(reader.recheck().is_err());
+    fs::rename(&away, &current).unwrap();
+    publish(&sample.store, 3).unwrap();
+    assert!(reader.refresh().unwrap());
+    fs::rename(&current, &away).unwrap();
+    assert!(!reader.refresh().unwrap());
 }
 
 fn clones_go_their_own_ways() {

@@ -92,8 +92,10 @@ pub(crate) fn stamp_of<B: ReadAt>(table: &Table<B>) -> u64 {
     String::from_utf8(stamp).unwrap().parse().unwrap()
 }
 
-/// The number and the stamp of what a reader holds.
+/// The number and the stamp of what a reader holds, which nobody has pruned.
 #[track_caller]
 pub(crate) fn held<B: ReadAt>(generation: &Generation<B>) -> (u64, u64) {
-    (generation.number(), stamp_of(generation.table()))
+    let table = generation.table();
+    assert!(table.name().exists(), "{}: pruned", table.name().display());
+    (generation.number(), stamp_of(table))
 }

@@ -1,6 +1,7 @@
 //! Tables whose checksums are right and whose contents are not: made by somebody who
 //! wants the reader to panic, to loop, or to run out of memory.
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use folio_table::{Error, Table};
@@ -15,7 +16,13 @@ pub(crate) fn stands(bytes: &[u8]) -> bool {
         return false;
     };
     use_all(&table);
-    table.verify(|_| ()).is_ok()
+    let stands = table.verify(|_| ()).is_ok();
+    for threads in [1, 3] {
+        let found = table.verify_all(NonZeroUsize::new(threads).unwrap(), |_| ());
+        assert_eq!(found.is_whole(), stands, "{found:?}");
+        assert_eq!(found.damages.is_empty(), stands);
+    }
+    stands
 }
 
 #[track_caller]

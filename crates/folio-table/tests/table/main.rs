@@ -8,6 +8,7 @@
 mod building;
 mod damage;
 mod differential;
+mod exporting;
 mod fixture;
 mod hostile;
 mod importing;
@@ -16,4 +17,5 @@ mod out_of_core;
 mod perfect;
 mod random;
 mod small;
+mod verifying;
 mod windowed;

@@ -94,14 +94,14 @@ fn from_file(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
     if let Ok(table) = Table::open(&built) {
         return Ok(table);
     }
-    build::import(source, input)?.write_to(&built)?;
+    build::import(std::slice::from_ref(source), input)?.write_to(&built)?;
     remove_older(&folder, &family, &name);
     Ok(Table::open(&built)?)
 }
 
 /// Builds from what can be read once; the file goes when the server does.
 fn from_stream(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
-    let imported = build::import(source, input)?;
+    let imported = build::import(std::slice::from_ref(source), input)?;
     let path = cache_folder()?.join(format!("stream-{}.folio", std::process::id()));
     imported.write_to(&path)?;
     let table = open_as(&path, source.path());
