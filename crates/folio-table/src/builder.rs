@@ -290,7 +290,7 @@ fn seed_for(records_digest: u64, attempt: u64) -> u64 {
 }
 
 /// What the header will say of the index.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Indexed {
     Hash(index::Shape),
     Perfect(perfect::Shape),

@@ -46,6 +46,9 @@ pub(super) struct Groups<'a> {
 /// The words of a fence, of which the first ones will count.
 type Fence = [U64; FENCE_MAX_WORDS as usize];
 
+/// How many fences a node has.
+const FENCES: u64 = NODE_FENCES as u64;
+
 const FENCE_LEN: u64 = size_of::<Fence>() as u64;
 
 /// All fences but one in so many are to differ from the ones before them.
@@ -135,10 +138,10 @@ impl<'a> Groups<'a> {
         let levels = FenceLevels::new(self.count);
         let mut stride = 1;
         for level in levels.levels() {
-            for node in 0..level.count.div_ceil(NODE_FENCES) {
-                self.write_node(node * NODE_FENCES..level.count, stride, words, pages)?;
+            for node in 0..level.count.div_ceil(FENCES) {
+                self.write_node(node * FENCES..level.count, stride, words, pages)?;
             }
-            stride *= NODE_FENCES;
+            stride *= FENCES;
         }
         Ok(())
     }
@@ -151,7 +154,7 @@ impl<'a> Groups<'a> {
         words: u32,
         pages: &mut PageWriter,
     ) -> io::Result<()> {
-        let mut node = [[U64::new(NO_FENCE); FENCE_MAX_WORDS as usize]; NODE_FENCES as usize];
+        let mut node = [[U64::new(NO_FENCE); FENCE_MAX_WORDS as usize]; NODE_FENCES];
         for (fence, number) in node.iter_mut().zip(numbers) {
             let at = number * stride * FENCE_LEN;
             self.fences.read_exact_at(fence.as_mut_bytes(), at)?;

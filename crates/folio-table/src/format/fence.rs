@@ -1,7 +1,7 @@
 //! Fences: the beginnings of the groups' first keys, in a tree that finds a key's group.
 
 /// How many fences stand together in a node.
-pub(crate) const NODE_FENCES: u64 = 8;
+pub(crate) const NODE_FENCES: usize = 8;
 
 /// The most words of eight bytes that a fence can have.
 pub(crate) const FENCE_MAX_WORDS: u32 = 4;
@@ -10,7 +10,7 @@ pub(crate) const FENCE_MAX_WORDS: u32 = 4;
 pub(crate) const NO_FENCE: u64 = u64::MAX;
 
 /// Where the words of nodes are, each for all fences of a node.
-pub(crate) const COLUMN_LEN: u64 = NODE_FENCES * size_of::<u64>() as u64;
+pub(crate) const COLUMN_LEN: u64 = (NODE_FENCES * size_of::<u64>()) as u64;
 
 /// More than enough for 2⁴⁸ fences.
 const MAX_LEVELS: usize = 17;
@@ -67,7 +67,7 @@ impl FenceLevels {
             }
             *level = FenceLevel { start, count };
             tree.used += 1;
-            let nodes = count.div_ceil(NODE_FENCES);
+            let nodes = count.div_ceil(NODE_FENCES as u64);
             start = start.saturating_add(nodes);
             count = if nodes == 1 { 0 } else { nodes };
         }

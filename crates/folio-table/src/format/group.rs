@@ -1,7 +1,7 @@
 //! A line of the perfect index: where the records of a group stand, and in which part of the
 //! group each key is.
 
-use zerocopy::little_endian::U16;
+use zerocopy::little_endian::{U16, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The most records that a group can have, which is also the number of unknowns that its
@@ -16,7 +16,6 @@ pub(crate) const CELL_BITS: usize = 3;
 
 pub(crate) const GROUP_LEN: u64 = size_of::<Group>() as u64;
 
-const PLANE_LEN: usize = GROUP_MAX_COUNT / 8;
 const _: () = assert!(GROUP_LEN == 64, "a group is described by one cache line");
 const _: () = assert!(
     GROUP_MAX_COUNT % CELLS == 0 && CELLS == 1 << CELL_BITS,
@@ -33,7 +32,7 @@ const _: () = assert!(
 #[repr(C)]
 pub(crate) struct Group {
     /// Bit 0 of each unknown, bit 1 of each, bit 2 of each.
-    planes: [[u8; PLANE_LEN]; CELL_BITS],
+    planes: [Plane; CELL_BITS],
     /// Where the cells after the first begin, in bytes from the group's first record.
     starts: [U16; CELLS - 1],
     /// Where the first record begins in the records section.
@@ -44,6 +43,39 @@ pub(crate) struct Group {
     attempt: u8,
 }
 
+/// One bit of each unknown.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Plane {
+    /// Of the unknowns 0 to 63.
+    low: U64,
+    /// Of the unknowns 64 to 111.
+    high: [u8; 6],
+}
+
+impl Plane {
+    /// Of the lower 112 bits.
+    fn new(bits: u128) -> Self {
+        let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or_default();
+        let (low, high) = (half(bits), half(bits >> 64));
+        let [high @ .., _, _] = high.to_le_bytes();
+        Self {
+            low: low.into(),
+            high,
+        }
+    }
+}
+
+/// A number of 48 bits.
+#[inline]
+fn widen(bytes: [u8; 6]) -> u64 {
+    let mut wide = [0; 8];
+    for (to, from) in wide.iter_mut().zip(bytes) {
+        *to = from;
+    }
+    u64::from_le_bytes(wide)
+}
+
 /// A part of a group, in which a key is looked for record by record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cell {
@@ -51,6 +83,9 @@ pub(crate) struct Cell {
     pub(crate) start: u64,
     /// How many records it has.
     pub(crate) count: usize,
+    /// How many bytes it probably has: exactly as many up to the next cell, and for the last one as
+    /// many as the mean of the others. 0 where there are no others.
+    pub(crate) likely_len: u64,
 }
 
 impl Group {
@@ -76,8 +111,7 @@ impl Group {
             *group.starts.get_mut(index)? = distance.into();
         }
         for (plane, bits) in group.planes.iter_mut().zip(unknowns) {
-            let [bytes @ .., _, _] = bits.to_le_bytes();
-            *plane = bytes;
+            *plane = Plane::new(bits);
         }
         Some(group)
     }
@@ -85,8 +119,7 @@ impl Group {
     /// Where the group's first record begins in the records section.
     #[inline]
     pub(crate) fn first(&self) -> u64 {
-        let [a, b, c, d, e, f] = self.first;
-        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+        widen(self.first)
     }
 
     /// The number of the cell of a key with this hash, if the group has the key.
@@ -104,12 +137,17 @@ impl Group {
         let full = cell_count_for(count);
         let left = count.checked_sub(number * full).filter(|left| *left > 0)?;
         let distance = match number.checked_sub(1) {
-            Some(index) => self.starts.get(index)?.get(),
+            Some(index) => u64::from(self.starts.get(index)?.get()),
             None => 0,
         };
+        let likely_len = match self.starts.get(number) {
+            Some(next) if left > full => u64::from(next.get()).saturating_sub(distance),
+            _ => distance / (number.max(1) as u64),
+        };
         Some(Cell {
-            start: self.first() + u64::from(distance),
+            start: self.first() + distance,
             count: left.min(full),
+            likely_len,
         })
     }
 
@@ -164,11 +202,9 @@ impl Coefficients {
 
     /// The sum of the chosen bits of a plane, 0 or 1.
     #[inline]
-    fn sum(self, plane: &[u8; PLANE_LEN]) -> usize {
-        let [low @ .., i, j, k, l, m, n] = *plane;
-        let low = u64::from_le_bytes(low) & self.low;
-        let high = u64::from_le_bytes([i, j, k, l, m, n, 0, 0]) & self.high;
-        ((low ^ high).count_ones() & 1) as usize
+    fn sum(self, plane: &Plane) -> usize {
+        let chosen = (plane.low.get() & self.low) ^ (widen(plane.high) & self.high);
+        (chosen.count_ones() & 1) as usize
     }
 }
 
@@ -213,6 +249,8 @@ mod tests {
                 if let Some(cell) = group.cell(number) {
                     assert_eq!(cell.start, 1000 + 10 * next);
                     next += cell.count as u64;
+                    let is_only = cell.count == count;
+                    assert_eq!(cell.likely_len, if is_only { 0 } else { 10 * full as u64 });
                 }
             }
             assert_eq!(next, count as u64);

@@ -12,6 +12,9 @@ use crate::order::Position;
 use crate::records::Records;
 use crate::{Result, Table};
 
+/// How many fences a node has.
+const FENCES: u64 = NODE_FENCES as u64;
+
 /// Follows the groups along the records, from any record on.
 #[derive(Debug, Default)]
 pub(super) struct GroupWalk {
@@ -111,7 +114,7 @@ fn check_fence<B: ReadAt>(
     number: u64,
     key: &[u8],
 ) -> Result<()> {
-    let (node, index) = (number / NODE_FENCES, number % NODE_FENCES);
+    let (node, index) = (number / FENCES, number % FENCES);
     for word in 0..perfect.words {
         let expected = fence_word(key, perfect.prefix_len, word);
         expect_fence(table, fence_offset(perfect, node, word, index), expected)?;
@@ -176,8 +179,8 @@ fn verify_prefix<B: ReadAt>(table: &Table<B>, perfect: &PerfectLayout, offset: u
 fn verify_levels<B: ReadAt>(table: &Table<B>, perfect: &PerfectLayout) -> Result<()> {
     let mut below = None;
     for level in perfect.fences.levels() {
-        for number in 0..level.count.next_multiple_of(NODE_FENCES) {
-            let node = level.start + number / NODE_FENCES;
+        for number in 0..level.count.next_multiple_of(FENCES) {
+            let node = level.start + number / FENCES;
             for word in 0..perfect.words {
                 let expected = match below {
                     _ if number >= level.count => NO_FENCE,
@@ -188,7 +191,7 @@ fn verify_levels<B: ReadAt>(table: &Table<B>, perfect: &PerfectLayout) -> Result
                     // These were compared with the keys.
                     None => continue,
                 };
-                let at = fence_offset(perfect, node, word, number % NODE_FENCES);
+                let at = fence_offset(perfect, node, word, number % FENCES);
                 expect_fence(table, at, expected)?;
             }
         }
