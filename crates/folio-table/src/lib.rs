@@ -50,7 +50,7 @@ pub use error::{Error, Result};
 pub use format::{FORMAT_VERSION, MAX_KEY_LEN, MAX_VALUE_LEN};
 pub use info::{IndexKind, Info, Section, SectionKind};
 pub use iter::Iter;
-pub use lookup::ValueRange;
+pub use lookup::{Value, ValueRange};
 pub use options::TableOptions;
 pub use order::{Cursor, KeyRange, Scan};
 pub use store::{Generation, GenerationInfo, Pruned, Store, StoreReader};

@@ -130,6 +130,12 @@ impl Group {
         coefficients.sum(a) | coefficients.sum(b) << 1 | coefficients.sum(c) << 2
     }
 
+    /// The cell that has a key with this hash, if the group has the key. `None` if it has not.
+    #[inline]
+    pub(crate) fn cell_of(&self, hash: u64) -> Option<Cell> {
+        self.cell(self.cell_number(hash))
+    }
+
     /// The cell with a number; `None` where the group is too small to have it.
     #[inline]
     pub(crate) fn cell(&self, number: usize) -> Option<Cell> {

@@ -87,7 +87,7 @@ impl Line {
 }
 
 /// What of a key's hash is compared within lines.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tag {
     /// The fingerprint, where it stands in a slot.
     bits: u64,

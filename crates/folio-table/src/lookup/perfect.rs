@@ -8,48 +8,44 @@ use folio::ReadAt;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 use zerocopy::IntoBytes;
 
-use super::{ValueRange, reserve};
-use crate::format::{GROUP_LEN, Group, PerfectLayout, Record};
+use super::Value;
+use crate::format::{Cell, GROUP_LEN, Group, PerfectLayout};
 use crate::{Error, Result, Table};
 use cell::CellWalk;
+pub(super) use cell::read_len;
 
 impl<B: ReadAt> Table<B> {
-    /// [`get_into`](Self::get_into) for a table without lines of a hash index.
-    pub(super) fn get_by_groups(&self, key: &[u8], out: &mut Vec<u8>) -> Result<bool> {
-        let mut walk = CellWalk::new(self);
-        let Some(found) = self.find_by_groups(key, &mut walk)? else {
-            return Ok(false);
-        };
-        // What was read to compare keys often has the value as well.
-        match walk.value(&found) {
-            Some(value) => {
-                reserve(out, found.value_len)?;
-                out.extend_from_slice(value);
-            }
-            None => self.read_value(self.value_of(&found), out)?,
-        }
-        Ok(true)
-    }
-
-    /// [`locate`](Self::locate) for a table without lines of a hash index.
-    pub(super) fn locate_by_groups(&self, key: &[u8]) -> Result<Option<ValueRange>> {
-        let found = self.find_by_groups(key, &mut CellWalk::new(self))?;
-        Ok(found.map(|record| self.value_of(&record)))
-    }
-
-    fn find_by_groups(&self, key: &[u8], walk: &mut CellWalk<'_, B>) -> Result<Option<Record>> {
+    /// [`find`](Self::find) in a table without lines of a hash index.
+    #[inline(never)]
+    pub(super) fn find_by_groups(&self, key: &[u8]) -> Result<Option<Value<'_, B>>> {
         let Some(perfect) = &self.layout.perfect else {
             return Ok(None);
         };
-        let hash = xxh3_64_with_seed(key, self.layout.seed);
+        let hash = self.hash(key);
         let Some(number) = self.group_of(perfect, key)? else {
             return Ok(None);
         };
-        let group = self.group(perfect, number)?;
-        match group.cell(group.cell_number(hash)) {
-            Some(cell) => walk.find(cell, perfect.prefix_len, key),
+        match self.group(perfect, number)?.cell_of(hash) {
+            Some(cell) => self.find_in_cell(perfect, cell, key),
             None => Ok(None),
         }
+    }
+
+    /// The hash by which a group gives a key its cell.
+    #[inline]
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
+        xxh3_64_with_seed(key, self.layout.seed)
+    }
+
+    /// What looking for the key in the cell where it would be comes to.
+    #[inline]
+    pub(super) fn find_in_cell(
+        &self,
+        perfect: &PerfectLayout,
+        cell: Cell,
+        key: &[u8],
+    ) -> Result<Option<Value<'_, B>>> {
+        CellWalk::new(self).find(cell, perfect.prefix_len, key)
     }
 
     /// Reads the line of a group, and checks what every use of it relies on.

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod batches;
 mod building;
 mod damage;
 mod differential;

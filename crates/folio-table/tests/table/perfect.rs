@@ -48,8 +48,8 @@ fn overhead_is_at_most_three_bytes_a_key() {
     // A file of this size has some pages that are not full; in one of ten million they do not count.
     let pages = 5 * PAGE as u64;
     let content = info.key_bytes + info.value_bytes;
-    let overhead = (info.file_len - content - pages) as f64 / info.count as f64;
-    assert!(overhead <= 2.97, "{overhead}");
+    let overhead = info.file_len - content - pages;
+    assert!(overhead <= info.count * 297 / 100, "{overhead}");
     assert!(info.index_bytes() <= 0.67, "{}", info.index_bytes());
     assert_eq!(info.section_len(SectionKind::Groups), 910 * 64);
     assert_eq!(
@@ -58,7 +58,7 @@ fn overhead_is_at_most_three_bytes_a_key() {
     );
     assert_eq!((info.fence_prefix_len, info.fence_words), (0, 1));
     assert_eq!((info.home_lines, info.longest_probe), (0, 1));
-    assert_eq!(info.load(), 0.0);
+    assert!(info.load() <= 0.0);
 }
 
 #[test]

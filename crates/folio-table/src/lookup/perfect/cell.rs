@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use folio::ReadAt;
 
+use super::super::{HEAD, Value};
 use crate::format::{Cell, HEAD_MAX_LEN, Record, fence_word};
 use crate::{Result, Table};
 
@@ -20,15 +21,15 @@ pub(super) struct CellWalk<'a, B> {
 const BUF_LEN: usize = 1024;
 
 /// How much is read at once of records too large for it to be worth while to read them together.
-const ALONE_LEN: u64 = 128;
+const ALONE_LEN: usize = 128;
 
-/// How much of a cell is read at once.
+/// How much of a cell is read at once: with as much after the last record as a value is made of.
 #[inline]
-pub(super) fn read_len(cell: &Cell) -> u64 {
-    match cell.likely_len {
-        0 => BUF_LEN as u64,
-        len if len > 2 * BUF_LEN as u64 => ALONE_LEN,
-        len => len.min(BUF_LEN as u64),
+pub(in super::super) fn read_len(cell: &Cell) -> usize {
+    match usize::try_from(cell.likely_len).unwrap_or(usize::MAX) {
+        0 => BUF_LEN,
+        len if len > 2 * BUF_LEN => ALONE_LEN,
+        len => (len + HEAD).min(BUF_LEN),
     }
 }
 
@@ -49,10 +50,10 @@ impl<'a, B: ReadAt> CellWalk<'a, B> {
         cell: Cell,
         prefix_len: usize,
         key: &[u8],
-    ) -> Result<Option<Record>> {
+    ) -> Result<Option<Value<'a, B>>> {
         let word = fence_word(key, prefix_len, 0);
         let need = HEAD_MAX_LEN + key.len();
-        let at_once = read_len(&cell);
+        let at_once = read_len(&cell) as u64;
         let mut offset = cell.start;
         for _ in 0..cell.count {
             let record = self.record(offset, need, at_once)?;
@@ -60,19 +61,38 @@ impl<'a, B: ReadAt> CellWalk<'a, B> {
             match self.bytes(start, record.key_len) {
                 // The first word after what all keys share tells most keys apart.
                 Some(found) => match fence_word(found, prefix_len, 0).cmp(&word) {
-                    Ordering::Equal if found == key => return Ok(Some(record)),
+                    Ordering::Equal if found == key => return self.value(&record, key),
                     Ordering::Less | Ordering::Equal => {}
                     Ordering::Greater => return Ok(None),
                 },
-                None => {
-                    if record.key_len == key.len() && self.table.compare_long(&record, key)? {
-                        return Ok(Some(record));
+                None if record.key_len == key.len() => {
+                    let value = self.table.compare(offset, key)?;
+                    if value.is_some() {
+                        return Ok(value);
                     }
                 }
+                None => {}
             }
             offset += record.len();
         }
         Ok(None)
+    }
+
+    /// The value of a record that has the key.
+    #[inline]
+    fn value(&self, record: &Record, key: &[u8]) -> Result<Option<Value<'a, B>>> {
+        match self
+            .bytes(record.offset, HEAD)
+            .and_then(<[u8]>::first_chunk)
+        {
+            Some(head) => Ok(Some(Value {
+                table: self.table,
+                range: self.table.value_of(record),
+                head: *head,
+                start: record.value_start(),
+            })),
+            None => self.table.compare(record.offset, key),
+        }
     }
 
     /// The record at an offset of the records section, of which `need` bytes are to be there if
@@ -119,12 +139,5 @@ impl<'a, B: ReadAt> CellWalk<'a, B> {
         }
         let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
         self.buf.get(range)
-    }
-
-    /// The value of a record, if it is in the buffer.
-    #[inline]
-    pub(super) fn value(&self, record: &Record) -> Option<&[u8]> {
-        let start = record.offset + record.value_start() as u64;
-        self.bytes(start, usize::try_from(record.value_len).ok()?)
     }
 }

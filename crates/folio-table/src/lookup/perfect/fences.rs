@@ -25,7 +25,11 @@ struct Reached {
 impl<B: ReadAt> Table<B> {
     /// The group that has this key, if any has; `None` if the key is below all keys.
     #[inline]
-    pub(super) fn group_of(&self, perfect: &PerfectLayout, key: &[u8]) -> Result<Option<u64>> {
+    pub(in super::super) fn group_of(
+        &self,
+        perfect: &PerfectLayout,
+        key: &[u8],
+    ) -> Result<Option<u64>> {
         let word = fence_word(key, perfect.prefix_len, 0);
         let mut found = Reached::default();
         for level in perfect.fences.levels().iter().rev() {

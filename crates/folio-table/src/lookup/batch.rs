@@ -1,0 +1,314 @@
+//! Many keys at once: what one lookup waits for is fetched while others go on.
+//!
+//! A lookup waits for memory twice, for its line of the index and for its record. A group of
+//! keys is therefore looked up in steps: all lines are asked for, then all records that the
+//! lines name, and then the records are compared. What the first steps find out is
+//! only where to look first: whatever is out of the ordinary there, and every error,
+//! is left to the last step, which is the lookup of a single key and goes key by key. So the answers
+//! are those of [`Table::find`], in the same order.
+
+use folio::ReadAt;
+
+use super::hash_index::Probe;
+use super::perfect::{group_offset, read_len};
+use super::{HEAD, Value, ValueRange, reserve};
+use crate::format::{Cell, Group, Line};
+use crate::{Error, Result, Table};
+
+/// How many keys are looked up together. Each has some cache lines on their way at a
+/// time; more would not overlap better, and would begin to drive each other out of the cache.
+const GROUP: usize = 32;
+
+/// How much of a record is fetched ahead at most, in bytes; the processor goes on by itself.
+const AHEAD_MAX: u64 = 1024;
+
+/// Where a key is to be looked for first.
+#[derive(Clone, Copy, Debug)]
+enum Lead {
+    /// At the first record that the index names, by its offset. It is on its way.
+    Record(u64),
+    /// Nowhere: there is no such key.
+    None,
+    /// In so many lines after the home line. They are on their way.
+    Strays(u64),
+    /// In a cell of the perfect index. Its records are on their way.
+    Cell(Cell),
+    /// As if nothing were known.
+    Unknown,
+}
+
+impl<B: ReadAt> Table<B> {
+    /// Looks up many keys, and calls `each` with the position of each key and its value, or
+    /// `None` if there is no such key, in the order of the keys.
+    ///
+    /// It has the same answers as [`get`](Self::get) for one after the other, and
+    /// takes a fraction of the time where the table is larger than the processor's
+    /// cache. There may be any number of keys, and the same key any number of times. The slice is
+    /// good until `each` returns.
+    ///
+    /// ```
+    /// # let mut builder = folio_table::Builder::new();
+    /// # builder.add(1, b"ape", b"climbs")?;
+    /// # builder.add(2, b"bee", b"flies")?;
+    /// # let table = folio_table::Table::from_bytes(builder.to_vec()?, "animals")?;
+    /// let mut found = Vec::new();
+    /// table.get_many(&["bee", "cow", "ape"], |index, value| {
+    ///     found.push((index, value.map(<[u8]>::to_vec)));
+    /// })?;
+    /// assert_eq!(found, [
+    ///     (0, Some(b"flies".to_vec())),
+    ///     (1, None),
+    ///     (2, Some(b"climbs".to_vec())),
+    /// ]);
+    /// # Ok::<(), folio_table::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get`](Self::get) for the first key that has one; `each` was called for
+    /// all keys before it, and is not called again.
+    pub fn get_many<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        mut each: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<()> {
+        let mut long = Vec::new();
+        self.find_many(keys, |index, value| {
+            match &value {
+                None => each(index, None),
+                Some(value) => match value.at_hand() {
+                    Some(bytes) => each(index, Some(bytes)),
+                    None => each(index, Some(value.read_into(&mut long)?)),
+                },
+            }
+            Ok(())
+        })
+    }
+
+    /// Looks up many keys, and calls `each` with the position of each key and what
+    /// [`find`](Self::find) would give, in the order of the keys.
+    ///
+    /// For those who must know a value's length before they take it; for others there is
+    /// [`get_many`](Self::get_many).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`find`](Self::find) for the first key that has one, or the first of `each`: after
+    /// either, `each` is not called again.
+    pub fn find_many<K: AsRef<[u8]>, E: From<Error>>(
+        &self,
+        keys: &[K],
+        each: impl FnMut(usize, Option<Value<'_, B>>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let content = self.layout.records_len.checked_div(self.count());
+        let ahead = content.unwrap_or(0).clamp(HEAD as u64, AHEAD_MAX);
+        self.in_groups(keys, usize::try_from(ahead).unwrap_or(HEAD), each)
+    }
+
+    /// As [`locate`](Self::locate), for many keys at once, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`locate`](Self::locate) for the first key that has one, after which
+    /// `each` is not called again.
+    pub fn locate_many<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        mut each: impl FnMut(usize, Option<ValueRange>),
+    ) -> Result<()> {
+        self.in_groups(keys, HEAD, |index, value| {
+            each(index, value.map(|value| value.range()));
+            Ok(())
+        })
+    }
+
+    /// As [`contains`](Self::contains), for many keys at once, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`locate_many`](Self::locate_many).
+    pub fn contains_many<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        mut each: impl FnMut(usize, bool),
+    ) -> Result<()> {
+        self.locate_many(keys, |index, value| each(index, value.is_some()))
+    }
+
+    /// Looks up keys group by group; of each record, `ahead` bytes are fetched.
+    #[inline]
+    fn in_groups<K: AsRef<[u8]>, E: From<Error>>(
+        &self,
+        keys: &[K],
+        ahead: usize,
+        mut each: impl FnMut(usize, Option<Value<'_, B>>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut index = 0;
+        for group in keys.chunks(GROUP) {
+            let leads = self.leads(group, ahead);
+            for (key, lead) in group.iter().zip(leads) {
+                each(index, self.follow(lead, key.as_ref())?)?;
+                index += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where to look for each of at most [`GROUP`] keys.
+    fn leads<K: AsRef<[u8]>>(&self, keys: &[K], ahead: usize) -> [Lead; GROUP] {
+        let mut leads = [Lead::Unknown; GROUP];
+        if let [_] = keys {
+            // Nothing to overlap with.
+            return leads;
+        }
+        if self.layout.home_lines == 0 {
+            return self.leads_by_groups(keys);
+        }
+        let mut probes = [Probe::default(); GROUP];
+        for (probe, key) in probes.iter_mut().zip(keys) {
+            *probe = self.probe(key.as_ref());
+            self.bytes()
+                .prefetch(self.line_offset(probe.home), size_of::<Line>());
+        }
+        let mut any_strays = false;
+        for ((lead, probe), _) in leads.iter_mut().zip(&probes).zip(keys) {
+            *lead = self.lead(*probe, ahead);
+            any_strays |= matches!(lead, Lead::Strays(_));
+        }
+        if any_strays {
+            for (lead, probe) in leads.iter_mut().zip(&probes) {
+                if let Lead::Strays(reach) = *lead {
+                    *lead = self.lead_of_stray(*probe, reach, ahead);
+                }
+            }
+        }
+        leads
+    }
+
+    /// The same, for a table without lines of a hash index.
+    #[inline(never)]
+    fn leads_by_groups<K: AsRef<[u8]>>(&self, keys: &[K]) -> [Lead; GROUP] {
+        let mut leads = [Lead::Unknown; GROUP];
+        let Some(perfect) = &self.layout.perfect else {
+            return leads;
+        };
+        let mut numbers = [None; GROUP];
+        for ((lead, number), key) in leads.iter_mut().zip(&mut numbers).zip(keys) {
+            match self.group_of(perfect, key.as_ref()) {
+                Ok(Some(found)) => {
+                    self.bytes()
+                        .prefetch(group_offset(perfect, found), size_of::<Group>());
+                    *number = Some(found);
+                }
+                Ok(None) => *lead = Lead::None,
+                Err(_) => {}
+            }
+        }
+        for ((lead, number), key) in leads.iter_mut().zip(numbers).zip(keys) {
+            let Some(Ok(group)) = number.map(|number| self.group(perfect, number)) else {
+                continue;
+            };
+            *lead = match group.cell_of(self.hash(key.as_ref())) {
+                None => Lead::None,
+                Some(cell) => {
+                    let at = self.layout.records_offset.saturating_add(cell.start);
+                    self.bytes().prefetch(at, read_len(&cell));
+                    Lead::Cell(cell)
+                }
+            };
+        }
+        leads
+    }
+
+    /// What the home line says.
+    #[inline]
+    fn lead(&self, probe: Probe, ahead: usize) -> Lead {
+        let Ok(line) = self.line(probe.home) else {
+            return Lead::Unknown;
+        };
+        if let Some(lead) = self.lead_in(&line, probe, ahead) {
+            return lead;
+        }
+        if !line.sends_on(probe.tag) {
+            return Lead::None;
+        }
+        match self.reach(probe.home, &line) {
+            Ok(reach) => {
+                // Few stand further on than in the second line from home.
+                let next = self.line_offset(probe.home + 1);
+                self.bytes().prefetch(next, 2 * size_of::<Line>());
+                Lead::Strays(reach)
+            }
+            Err(_) => Lead::Unknown,
+        }
+    }
+
+    /// What the lines after the home line say.
+    fn lead_of_stray(&self, probe: Probe, reach: u64, ahead: usize) -> Lead {
+        for step in 1..=reach {
+            match self.line(probe.home + step) {
+                Ok(line) => {
+                    if let Some(lead) = self.lead_in(&line, probe, ahead) {
+                        return lead;
+                    }
+                }
+                Err(_) => return Lead::Unknown,
+            }
+        }
+        Lead::None
+    }
+
+    /// The first record in a line that may be the one.
+    #[inline]
+    fn lead_in(&self, line: &Line, probe: Probe, ahead: usize) -> Option<Lead> {
+        let offset = line.matches(probe.tag).next()?;
+        let at = self.layout.records_offset.saturating_add(offset);
+        self.bytes().prefetch(at, ahead);
+        Some(Lead::Record(offset))
+    }
+
+    /// Looks a key up, beginning where the lead says.
+    #[inline]
+    fn follow(&self, lead: Lead, key: &[u8]) -> Result<Option<Value<'_, B>>> {
+        match lead {
+            Lead::Record(offset) => {
+                if let Some(value) = self.compare(offset, key)? {
+                    return Ok(Some(value));
+                }
+            }
+            Lead::None => return Ok(None),
+            Lead::Cell(cell) => {
+                if let Some(perfect) = &self.layout.perfect {
+                    return self.find_in_cell(perfect, cell, key);
+                }
+            }
+            Lead::Strays(_) | Lead::Unknown => {}
+        }
+        self.find_anew(key)
+    }
+
+    /// A record of another key with the same fingerprint was in the way, or something is wrong.
+    #[inline(never)]
+    fn find_anew(&self, key: &[u8]) -> Result<Option<Value<'_, B>>> {
+        self.find(key)
+    }
+}
+
+impl<B: ReadAt> Value<'_, B> {
+    /// The value, read into the beginning of `buf`.
+    fn read_into<'b>(&self, buf: &'b mut Vec<u8>) -> Result<&'b [u8]> {
+        let len = usize::try_from(self.range.len).unwrap_or(usize::MAX);
+        if buf.len() < len {
+            // Before memory is taken for it, a length must be that of bytes that exist; the
+            // record was checked to lie within the records section.
+            let more = self.range.len - buf.len() as u64;
+            reserve(buf, more)?;
+            buf.resize(len, 0);
+        }
+        let to = buf.get_mut(..len).unwrap_or_default();
+        self.table
+            .bytes()
+            .read_exact_at(self.range.offset_bytes, to)?;
+        Ok(to)
+    }
+}

@@ -1,0 +1,96 @@
+//! The hash index: where a key would have its slot, and the lines there.
+
+use folio::ReadAt;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::format::{LINE_LEN, Line, SLOTS, Tag, home_line};
+use crate::{Error, Result, Table};
+
+/// Where the hash index would have a key, and by which mark.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Probe {
+    pub(super) home: u64,
+    pub(super) tag: Tag,
+}
+
+impl<B: ReadAt> Table<B> {
+    #[inline]
+    pub(super) fn probe(&self, key: &[u8]) -> Probe {
+        let hash = xxh3_64_with_seed(key, self.layout.seed);
+        Probe {
+            home: home_line(hash, self.layout.home_lines),
+            tag: Tag::new(hash, self.layout.offset_bits),
+        }
+    }
+
+    /// Whether the index leads from this key to the record at this offset, by
+    /// the index alone.
+    pub(crate) fn index_has(&self, key: &[u8], record_offset: u64) -> Result<bool> {
+        let Probe { home, tag } = self.probe(key);
+        let mut line = self.line(home)?;
+        let mut reach = 0;
+        if line.sends_on(tag) {
+            reach = u64::from(line.reach).min(self.layout.max_reach);
+        }
+        for step in 0..=reach {
+            if step > 0 {
+                line = self.line(home + step)?;
+            }
+            if line.matches(tag).any(|offset| offset == record_offset) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads a line of the hash index, and checks what every use of it relies on.
+    #[inline]
+    pub(crate) fn line(&self, number: u64) -> Result<Line> {
+        if number >= self.layout.lines {
+            return Err(self.no_such_line(number));
+        }
+        let line = self.bytes().get_at::<Line>(self.line_offset(number))?;
+        if usize::from(line.used) > SLOTS {
+            return Err(self.overfull_line(number, line.used));
+        }
+        Ok(line)
+    }
+
+    /// How many lines further a key may stand whose home line, number `home`, sends it on.
+    #[inline]
+    pub(super) fn reach(&self, home: u64, line: &Line) -> Result<u64> {
+        let reach = u64::from(line.reach);
+        if reach > self.layout.max_reach {
+            return Err(self.too_far(home, reach));
+        }
+        Ok(reach)
+    }
+
+    #[inline]
+    pub(crate) fn line_offset(&self, number: u64) -> u64 {
+        self.layout
+            .index_offset
+            .saturating_add(number.saturating_mul(LINE_LEN))
+    }
+
+    #[cold]
+    fn no_such_line(&self, number: u64) -> Error {
+        let what = format!(
+            "line {number} of the hash index asked for, but it has {}",
+            self.layout.lines
+        );
+        self.damaged(self.layout.index_offset, what)
+    }
+
+    #[cold]
+    fn overfull_line(&self, number: u64, used: u8) -> Error {
+        let what = format!("a line of the hash index with {used} of {SLOTS} slots in use");
+        self.damaged(self.line_offset(number), what)
+    }
+
+    #[cold]
+    fn too_far(&self, home: u64, reach: u64) -> Error {
+        let what = format!("a line of the hash index sends on by {reach} lines");
+        self.damaged(self.line_offset(home), what)
+    }
+}

@@ -1,0 +1,98 @@
+//! Values that a lookup has found.
+
+use std::fmt;
+
+use folio::ReadAt;
+
+use super::{HEAD, reserve};
+use crate::{Result, Table};
+
+/// Where a value stands in the file of its table.
+///
+/// Small, and free of the key, so that a server can write a value's length
+/// before it reads the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueRange {
+    /// Where it begins in the file.
+    pub offset_bytes: u64,
+    /// How long it is, in bytes.
+    pub len: u64,
+}
+
+/// A value that [`Table::find`] has found, its length known and its bytes still to be taken.
+///
+/// Of a short record, the lookup has read the value as well; it is not read again then.
+///
+/// ```
+/// # let mut builder = folio_table::Builder::new();
+/// # builder.add(1, b"name", b"folio")?;
+/// # let table = folio_table::Table::from_bytes(builder.to_vec()?, "example")?;
+/// let value = table.find(b"name")?.expect("was added");
+/// let mut out = format!("{} bytes: ", value.len()).into_bytes();
+/// value.append_to(&mut out)?;
+/// assert_eq!(out, b"5 bytes: folio");
+/// # Ok::<(), folio_table::Error>(())
+/// ```
+pub struct Value<'a, B> {
+    pub(super) table: &'a Table<B>,
+    pub(super) range: ValueRange,
+    /// The first bytes of the record.
+    pub(super) head: [u8; HEAD],
+    /// Where in `head` the value begins; past it, if it is not in there.
+    pub(super) start: usize,
+}
+
+impl<B: ReadAt> Value<'_, B> {
+    /// How long it is, in bytes.
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> u64 {
+        self.range.len
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.range.len == 0
+    }
+
+    /// Where it stands, for [`Table::read_value`].
+    #[must_use]
+    #[inline]
+    pub fn range(&self) -> ValueRange {
+        self.range
+    }
+
+    /// Appends the value to `out`. On an error, `out` is as before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Table::read_value`].
+    #[inline]
+    pub fn append_to(&self, out: &mut Vec<u8>) -> Result<()> {
+        match self.at_hand() {
+            Some(value) => {
+                reserve(out, self.range.len)?;
+                out.extend_from_slice(value);
+                Ok(())
+            }
+            None => self.table.read_value(self.range, out),
+        }
+    }
+
+    /// The value, if the lookup has read it.
+    #[inline]
+    pub(super) fn at_hand(&self) -> Option<&[u8]> {
+        let len = usize::try_from(self.range.len).unwrap_or(usize::MAX);
+        self.head.get(self.start..)?.get(..len)
+    }
+}
+
+impl<B> fmt::Debug for Value<'_, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value")
+            .field("range", &self.range)
+            .finish_non_exhaustive()
+    }
+}
