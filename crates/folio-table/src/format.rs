@@ -12,7 +12,7 @@ mod perfect;
 mod record;
 
 pub(crate) use fence::{
-    COLUMN_LEN, FENCE_MAX_WORDS, FenceLevels, NO_FENCE, NODE_FENCES, fence_word,
+    COLUMN_LEN, FENCE_MAX_WORDS, FenceLevel, FenceLevels, NO_FENCE, NODE_FENCES, fence_word,
 };
 pub(crate) use footer::{FOOTER_LEN, Footer};
 pub(crate) use group::{

@@ -10,7 +10,7 @@ pub(crate) const FENCE_MAX_WORDS: u32 = 4;
 pub(crate) const NO_FENCE: u64 = u64::MAX;
 
 /// Where the words of nodes are, each for all fences of a node.
-pub(crate) const COLUMN_LEN: u64 = (NODE_FENCES * size_of::<u64>()) as u64;
+pub(crate) const COLUMN_LEN: usize = NODE_FENCES * size_of::<u64>();
 
 /// More than enough for 2⁴⁸ fences.
 const MAX_LEVELS: usize = 17;

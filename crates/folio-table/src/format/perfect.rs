@@ -25,7 +25,7 @@ impl PerfectLayout {
         absent(info, SectionKind::HashIndex)?;
         let groups = groups_section.len / GROUP_LEN;
         let fences = FenceLevels::new(groups);
-        let node_len = u64::from(info.fence_words).saturating_mul(COLUMN_LEN);
+        let node_len = u64::from(info.fence_words).saturating_mul(COLUMN_LEN as u64);
         let prefix_len = usize::try_from(info.fence_prefix_len).unwrap_or(usize::MAX);
         first_broken([
             (
@@ -63,6 +63,6 @@ impl PerfectLayout {
     /// How long a node of fences is, in bytes.
     #[inline]
     pub(crate) fn node_len(&self) -> u64 {
-        u64::from(self.words) * COLUMN_LEN
+        u64::from(self.words) * COLUMN_LEN as u64
     }
 }

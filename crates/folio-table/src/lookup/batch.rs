@@ -10,9 +10,9 @@
 use folio::ReadAt;
 
 use super::hash_index::Probe;
-use super::perfect::{group_offset, read_len};
+use super::perfect::{Descent, group_offset, read_len};
 use super::{HEAD, Value, ValueRange, reserve};
-use crate::format::{Cell, Group, Line};
+use crate::format::{COLUMN_LEN, Cell, Group, Line, PerfectLayout};
 use crate::{Error, Result, Table};
 
 /// How many keys are looked up together. Each has some cache lines on their way at a
@@ -192,20 +192,20 @@ impl<B: ReadAt> Table<B> {
         let Some(perfect) = &self.layout.perfect else {
             return leads;
         };
+        let descents = self.descend_together(perfect, keys);
         let mut numbers = [None; GROUP];
-        for ((lead, number), key) in leads.iter_mut().zip(&mut numbers).zip(keys) {
-            match self.group_of(perfect, key.as_ref()) {
-                Ok(Some(found)) => {
-                    self.bytes()
-                        .prefetch(group_offset(perfect, found), size_of::<Group>());
-                    *number = Some(found);
-                }
-                Ok(None) => *lead = Lead::None,
-                Err(_) => {}
+        for ((number, descent), key) in numbers.iter_mut().zip(&descents).zip(keys) {
+            let found = self.group_below(perfect, key.as_ref(), descent);
+            if let Ok(Some(found)) = found {
+                let at = group_offset(perfect, found);
+                self.bytes().prefetch(at, size_of::<Group>());
+                *number = Some(found);
             }
         }
+        let mut group = Group::default();
         for ((lead, number), key) in leads.iter_mut().zip(numbers).zip(keys) {
-            let Some(Ok(group)) = number.map(|number| self.group(perfect, number)) else {
+            let read = number.map(|number| self.read_group(perfect, number, &mut group));
+            let Some(Ok(())) = read else {
                 continue;
             };
             *lead = match group.cell_of(self.hash(key.as_ref())) {
@@ -218,6 +218,32 @@ impl<B: ReadAt> Table<B> {
             };
         }
         leads
+    }
+
+    /// Brings all keys down the fences, level by level. Where a level cannot be read, a key goes
+    /// astray, and is looked up alone in the end.
+    fn descend_together<K: AsRef<[u8]>>(
+        &self,
+        perfect: &PerfectLayout,
+        keys: &[K],
+    ) -> [Descent; GROUP] {
+        let mut descents = [Descent::default(); GROUP];
+        for (descent, key) in descents.iter_mut().zip(keys) {
+            *descent = Descent::new(perfect, key.as_ref());
+        }
+        let mut levels = perfect.fences.levels().iter().rev().peekable();
+        while let Some(level) = levels.next() {
+            let next = levels.peek();
+            for (descent, key) in descents.iter_mut().zip(keys) {
+                if self.descend(perfect, level, key.as_ref(), descent).is_err() {
+                    descent.go_astray();
+                } else if let Some(next) = next {
+                    let at = descent.node_offset(perfect, next);
+                    self.bytes().prefetch(at, COLUMN_LEN);
+                }
+            }
+        }
+        descents
     }
 
     /// What the home line says.

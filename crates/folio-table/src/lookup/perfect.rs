@@ -13,6 +13,7 @@ use crate::format::{Cell, GROUP_LEN, Group, PerfectLayout};
 use crate::{Error, Result, Table};
 use cell::CellWalk;
 pub(super) use cell::read_len;
+pub(super) use fences::Descent;
 
 impl<B: ReadAt> Table<B> {
     /// [`find`](Self::find) in a table without lines of a hash index.
@@ -25,7 +26,9 @@ impl<B: ReadAt> Table<B> {
         let Some(number) = self.group_of(perfect, key)? else {
             return Ok(None);
         };
-        match self.group(perfect, number)?.cell_of(hash) {
+        let mut group = Group::default();
+        self.read_group(perfect, number, &mut group)?;
+        match group.cell_of(hash) {
             Some(cell) => self.find_in_cell(perfect, cell, key),
             None => Ok(None),
         }
@@ -49,18 +52,29 @@ impl<B: ReadAt> Table<B> {
     }
 
     /// Reads the line of a group, and checks what every use of it relies on.
-    #[inline]
     pub(crate) fn group(&self, perfect: &PerfectLayout, number: u64) -> Result<Group> {
+        let mut group = Group::default();
+        self.read_group(perfect, number, &mut group)?;
+        Ok(group)
+    }
+
+    /// The same where it counts that the line is not moved about.
+    #[inline]
+    pub(super) fn read_group(
+        &self,
+        perfect: &PerfectLayout,
+        number: u64,
+        group: &mut Group,
+    ) -> Result<()> {
         if number >= perfect.groups {
             return Err(self.no_such_group(perfect, number));
         }
-        let mut group = Group::default();
         let at = group_offset(perfect, number);
         self.bytes().read_exact_at(at, group.as_mut_bytes())?;
         if !group.has_a_possible_count() {
             return Err(self.impossible_group(perfect, number, group.count));
         }
-        Ok(group)
+        Ok(())
     }
 
     #[cold]

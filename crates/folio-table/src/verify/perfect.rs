@@ -211,6 +211,6 @@ fn expect_fence<B: ReadAt>(table: &Table<B>, at: u64, expected: u64) -> Result<(
 
 /// Where a word of a fence is in the file.
 fn fence_offset(perfect: &PerfectLayout, node: u64, word: u32, index: u64) -> u64 {
-    let column = perfect.fences_offset + node * perfect.node_len() + u64::from(word) * COLUMN_LEN;
-    column + index * size_of::<U64>() as u64
+    let node = perfect.fences_offset + node * perfect.node_len();
+    node + u64::from(word) * COLUMN_LEN as u64 + index * size_of::<U64>() as u64
 }

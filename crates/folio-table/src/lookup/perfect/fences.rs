@@ -7,96 +7,131 @@ use zerocopy::IntoBytes;
 use zerocopy::little_endian::U64;
 
 use super::group_offset;
-use crate::format::{COLUMN_LEN, NODE_FENCES, PerfectLayout, fence_word};
+use crate::format::{COLUMN_LEN, FenceLevel, NODE_FENCES, PerfectLayout, fence_word};
 use crate::{Result, Table};
 
 /// One word of each fence of a node.
 type Column = [U64; NODE_FENCES];
 
-/// How far the fences of a level, or of a node, are at most a key's.
+/// A key's way from the highest level of fences down to its group.
 #[derive(Clone, Copy, Debug, Default)]
-struct Reached {
-    /// How many are.
+pub(in super::super) struct Descent {
+    /// The first word of the key's fence.
+    word: u64,
+    /// How many fences of the level, or of the node, are at most the key's.
     end: u64,
     /// Whether the last one of these is the key's own.
     is_equal: bool,
+    /// Whether the key is below all keys, or may be anywhere.
+    is_below: bool,
+}
+
+impl Descent {
+    #[inline]
+    pub(in super::super) fn new(perfect: &PerfectLayout, key: &[u8]) -> Self {
+        Self {
+            word: fence_word(key, perfect.prefix_len, 0),
+            ..Self::default()
+        }
+    }
+
+    /// The node that comes next, in the level that does.
+    #[inline]
+    fn node(&self) -> u64 {
+        self.end.saturating_sub(1)
+    }
+
+    /// Gives up: nothing is known of the key then.
+    pub(in super::super) fn go_astray(&mut self) {
+        self.is_below = true;
+    }
+
+    /// Where the node is in the file that comes next, in a level.
+    #[inline]
+    pub(in super::super) fn node_offset(&self, perfect: &PerfectLayout, level: &FenceLevel) -> u64 {
+        let node = level.start.saturating_add(self.node());
+        perfect
+            .fences_offset
+            .saturating_add(node.saturating_mul(perfect.node_len()))
+    }
 }
 
 impl<B: ReadAt> Table<B> {
     /// The group that has this key, if any has; `None` if the key is below all keys.
     #[inline]
-    pub(in super::super) fn group_of(
-        &self,
-        perfect: &PerfectLayout,
-        key: &[u8],
-    ) -> Result<Option<u64>> {
-        let word = fence_word(key, perfect.prefix_len, 0);
-        let mut found = Reached::default();
+    pub(super) fn group_of(&self, perfect: &PerfectLayout, key: &[u8]) -> Result<Option<u64>> {
+        let mut descent = Descent::new(perfect, key);
         for level in perfect.fences.levels().iter().rev() {
-            let node = found.end.saturating_sub(1);
-            let in_node = self.search_node(perfect, level.start.saturating_add(node), word, key)?;
-            if in_node.end == 0 {
-                // Below the first key of all, or of a node to which another key led.
-                return Ok(None);
-            }
-            found.end = (node * NODE_FENCES as u64 + in_node.end).min(level.count);
-            found.is_equal = in_node.is_equal;
+            self.descend(perfect, level, key, &mut descent)?;
         }
-        if found.is_equal {
-            return self.group_among_equals(perfect, key, found.end);
-        }
-        Ok(found.end.checked_sub(1))
+        self.group_below(perfect, key, &descent)
     }
 
-    /// How far a node's fences are at most this key's, whose first word is `word`.
+    /// Goes down a level, the highest one first.
     #[inline]
-    fn search_node(
+    pub(in super::super) fn descend(
         &self,
         perfect: &PerfectLayout,
-        node: u64,
-        word: u64,
+        level: &FenceLevel,
         key: &[u8],
-    ) -> Result<Reached> {
-        let at = perfect.fences_offset + node * perfect.node_len();
-        let column = self.column(at)?;
-        let at_most = |fence: &U64| usize::from(fence.get() <= word);
-        let end = column.iter().map(at_most).sum::<usize>();
+        descent: &mut Descent,
+    ) -> Result<()> {
+        let at = descent.node_offset(perfect, level);
+        // Not as a value that a function returns, which would be moved about.
+        let mut column = Column::default();
+        self.bytes().read_exact_at(at, column.as_mut_bytes())?;
+        let at_most = |fence: &U64| usize::from(fence.get() <= descent.word);
+        let mut end = column.iter().map(at_most).sum::<usize>();
         let last = end.checked_sub(1).and_then(|last| column.get(last));
-        let is_equal = last.is_some_and(|last| last.get() == word);
+        let mut is_equal = last.is_some_and(|last| last.get() == descent.word);
         if is_equal && perfect.words > 1 {
-            return self.search_columns(perfect, at, key);
+            (end, is_equal) = self.search_columns(perfect, at, key)?;
         }
-        Ok(Reached {
-            end: end as u64,
-            is_equal,
-        })
+        // Below the first key of a node is only what is below that of the first one.
+        descent.is_below |= end == 0;
+        let before = descent.node().saturating_mul(NODE_FENCES as u64);
+        descent.end = before.saturating_add(end as u64).min(level.count);
+        descent.is_equal = is_equal;
+        Ok(())
     }
 
-    /// [`search_node`](Self::search_node) for the node at `at` of the file, by all words.
-    fn search_columns(&self, perfect: &PerfectLayout, at: u64, key: &[u8]) -> Result<Reached> {
+    /// The group to which the lowest level has led, as for [`group_of`](Self::group_of).
+    #[inline]
+    pub(in super::super) fn group_below(
+        &self,
+        perfect: &PerfectLayout,
+        key: &[u8],
+        descent: &Descent,
+    ) -> Result<Option<u64>> {
+        if descent.is_below {
+            return Ok(None);
+        }
+        if descent.is_equal {
+            return self.group_among_equals(perfect, key, descent.end);
+        }
+        Ok(descent.end.checked_sub(1))
+    }
+
+    /// How many fences of the node at `at` of the file are at most this key's, by all words, and
+    /// whether the last one is equal.
+    fn search_columns(
+        &self,
+        perfect: &PerfectLayout,
+        at: u64,
+        key: &[u8],
+    ) -> Result<(usize, bool)> {
         // Those whose words up to here are equal to the key's.
         let mut equal = 0..NODE_FENCES;
         for number in 0..perfect.words {
             let word = fence_word(key, perfect.prefix_len, number);
-            let column = self.column(at + u64::from(number) * COLUMN_LEN)?;
+            let at = at.saturating_add(u64::from(number) * COLUMN_LEN as u64);
+            let column = self.bytes().get_at::<Column>(at)?;
             let among = column.get(equal.clone()).unwrap_or_default();
             let below = among.iter().filter(|fence| fence.get() < word).count();
             let same = among.iter().filter(|fence| fence.get() == word).count();
             equal = equal.start + below..equal.start + below + same;
         }
-        Ok(Reached {
-            end: equal.end as u64,
-            is_equal: !equal.is_empty(),
-        })
-    }
-
-    /// One word of each fence of a node, from this offset of the file.
-    #[inline]
-    fn column(&self, at: u64) -> Result<Column> {
-        // Not as a value that `get_at` returns, which would be moved about.
-        let mut column = Column::default();
-        self.bytes().read_exact_at(at, column.as_mut_bytes())?;
-        Ok(column)
+        Ok((equal.end, !equal.is_empty()))
     }
 
     /// The group that has a key, where the key's fence is also the fence of groups, of which
