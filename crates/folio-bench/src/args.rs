@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::row::{Skipped, Spec};
+
 /// Measures folio beside its peers and the limits of the machine.
 #[derive(Debug, Parser)]
 #[command(name = "folio-bench", version)]
@@ -11,7 +13,7 @@ use clap::Parser;
 )]
 pub(crate) struct Args {
     /// Groups or rows to measure: `files`, or `files.read_at_64_vs_pread`
-    #[arg(value_name = "GROUP[.ROW]", required_unless_present = "list")]
+    #[arg(value_name = "GROUP[.ROW]", required_unless_present_any = ["list", "hold"])]
     pub(crate) select: Vec<String>,
 
     /// Names the groups and rows, and measures nothing
@@ -30,6 +32,14 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) check: bool,
 
+    /// How many keys the tables of the group `table` have [default: 10 million]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
+    keys: Option<u64>,
+
+    /// Reads a table and keeps it mapped until the end of standard input: for a row of our own
+    #[arg(long, value_name = "TABLE", hide = true)]
+    pub(crate) hold: Option<PathBuf>,
+
     /// The folio command to measure [default: the one beside this program]
     #[arg(long, value_name = "PATH")]
     folio: Option<PathBuf>,
@@ -38,8 +48,12 @@ pub(crate) struct Args {
 /// What a measurement may vary with.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    /// The rows that are asked for: what only others need may be left out.
+    pub(crate) rows: Vec<&'static Spec>,
     /// Seconds a row, rather than as long as good figures need.
     pub(crate) quick: bool,
+    /// How many keys a table has, where the command line says so.
+    pub(crate) keys: Option<u64>,
     /// The folio command, which need not exist.
     pub(crate) folio: PathBuf,
 }
@@ -51,8 +65,34 @@ impl Args {
             us.with_file_name("folio")
         };
         Settings {
+            rows: Vec::new(),
             quick: self.quick,
+            keys: self.keys,
             folio: self.folio.clone().unwrap_or_else(beside_us),
+        }
+    }
+}
+
+impl Settings {
+    /// A peer, unless no row that is asked for compares with it.
+    pub(crate) fn peer<T>(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Result<T, Skipped>,
+    ) -> Result<T, Skipped> {
+        if self.rows.iter().any(|row| row.peer_name == name) {
+            make()
+        } else {
+            Err(Skipped("not asked for".into()))
+        }
+    }
+
+    /// The same for some of the rows.
+    pub(crate) fn only(&self, some: impl Fn(&Spec) -> bool) -> Self {
+        let rows = self.rows.iter().copied().filter(|row| some(row));
+        Self {
+            rows: rows.collect(),
+            ..self.clone()
         }
     }
 }

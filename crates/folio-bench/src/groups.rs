@@ -9,6 +9,7 @@ mod serve;
 mod table;
 mod windows;
 
+pub(crate) use self::table::hold;
 use crate::row::Bench;
 
 /// Every bench there is, group by group.
@@ -23,6 +24,12 @@ pub(crate) fn all() -> Vec<Bench> {
         windows::sequential(),
         windows::thrash(),
         table::get(),
+        table::get_1k_values(),
+        table::overhead(),
+        table::build(),
+        table::scan(),
+        table::share(),
+        table::sizes(),
         serve::get_hit(),
     ]
 }

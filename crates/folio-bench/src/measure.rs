@@ -51,18 +51,33 @@ impl Plan {
 pub(crate) fn interleave<const N: usize>(
     plan: Plan,
     clock: Clock,
-    mut before_round: impl FnMut() -> Result<(), Skipped>,
-    mut contestants: [Work<'_>; N],
+    before_round: impl FnMut() -> Result<(), Skipped>,
+    contestants: [Work<'_>; N],
 ) -> Result<[Vec<f64>; N], Skipped> {
+    let costs = interleave_all(plan, clock, before_round, contestants.into())?;
+    let mut costs = costs.into_iter();
+    Ok([(); N].map(|()| costs.next().unwrap_or_default()))
+}
+
+/// The same, of however many there are.
+///
+/// # Errors
+/// The first error of a contestant's work ends it.
+pub(crate) fn interleave_all(
+    plan: Plan,
+    clock: Clock,
+    mut before_round: impl FnMut() -> Result<(), Skipped>,
+    mut contestants: Vec<Work<'_>>,
+) -> Result<Vec<Vec<f64>>, Skipped> {
     before_round()?;
-    let mut units = [1; N];
-    for (work, units) in contestants.iter_mut().zip(&mut units) {
-        *units = units_a_turn(plan.turn, work)?;
+    let mut units = Vec::new();
+    for work in &mut contestants {
+        units.push(units_a_turn(plan.turn, work)?);
     }
-    let mut costs = [const { Vec::new() }; N];
+    let mut costs = vec![Vec::new(); contestants.len()];
     for round in 0..plan.rounds {
         before_round()?;
-        for turn in order(round, N) {
+        for turn in order(round, contestants.len()) {
             if let (Some(work), Some(units), Some(costs)) = (
                 contestants.get_mut(turn),
                 units.get(turn),

@@ -8,7 +8,7 @@ use crate::stats::{self, Quartiles};
 pub(crate) struct Spec {
     /// `group.row`.
     pub(crate) name: &'static str,
-    /// Of the three costs: `ns` is wall time, `ns CPU` is CPU time, for one unit of work.
+    /// Of the three costs: `ns` is wall time, `ns CPU` is CPU time, `B` is bytes, for one unit of work.
     pub(crate) unit: &'static str,
     pub(crate) peer_name: &'static str,
     pub(crate) limit_name: Option<&'static str>,
@@ -36,9 +36,13 @@ impl Spec {
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) rows: &'static [Spec],
-    /// The costs of each of the rows, in their order.
-    pub(crate) measure: fn(&Settings) -> Result<Vec<Costs>, Skipped>,
+    /// The costs of each of the rows, in their order. Where one peer of several is missing, its
+    /// rows alone are skipped.
+    pub(crate) measure: fn(&Settings) -> Result<Vec<Measured>, Skipped>,
 }
+
+/// The costs of one row, or why there are none.
+pub(crate) type Measured = Result<Costs, Skipped>;
 
 /// What one unit of work cost, round by round.
 #[derive(Debug, Clone)]
@@ -46,6 +50,21 @@ pub(crate) struct Costs {
     pub(crate) folio: Vec<f64>,
     pub(crate) peer: Vec<f64>,
     pub(crate) limit: Option<Vec<f64>>,
+}
+
+impl Costs {
+    /// The cost of one of so many things that a unit of work consists of.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a figure needs no more than four digits"
+    )]
+    pub(crate) fn shared_by(mut self, count: u64) -> Self {
+        let all = [&mut self.folio, &mut self.peer].into_iter();
+        for cost in all.chain(&mut self.limit).flatten() {
+            *cost /= count as f64;
+        }
+        self
+    }
 }
 
 /// Why a row could not run.

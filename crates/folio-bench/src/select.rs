@@ -36,22 +36,27 @@ pub(crate) fn select<'a>(benches: &'a [Bench], names: &[String]) -> io::Result<V
         .collect())
 }
 
-impl<'a> Choice<'a> {
+impl Choice<'_> {
     /// The rows asked for.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = &'a Spec> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &'static Spec> {
         let rows = self.bench.rows.iter().zip(&self.wanted);
         rows.filter(|(_, wanted)| **wanted).map(|(spec, _)| spec)
     }
 
     /// Measures the bench once, and returns the rows asked for.
-    pub(crate) fn run(&self, settings: &Settings) -> Vec<(&'a Spec, Outcome)> {
-        let measured = (self.bench.measure)(settings);
+    pub(crate) fn run(&self, settings: &Settings) -> Vec<(&'static Spec, Outcome)> {
+        let settings = Settings {
+            rows: self.rows().collect(),
+            ..settings.clone()
+        };
+        let measured = (self.bench.measure)(&settings);
         let outcome = |index: usize| match &measured {
             Err(why) => Outcome::Skipped(why.clone()),
             Ok(costs) => costs
                 .get(index)
-                .ok_or_else(|| Skipped("not measured".into()))
-                .and_then(Figures::of)
+                .cloned()
+                .unwrap_or_else(|| Err(Skipped("not measured".into())))
+                .and_then(|costs| Figures::of(&costs))
                 .map_or_else(Outcome::Skipped, Outcome::Ran),
         };
         let rows = self.bench.rows.iter().zip(&self.wanted).enumerate();
@@ -87,7 +92,7 @@ mod tests {
                         peer: vec![1.0],
                         limit: None,
                     };
-                    Ok(vec![costs(1.0), costs(2.0)])
+                    Ok(vec![Err(Skipped("no peer".into())), Ok(costs(2.0))])
                 },
             },
             Bench {
@@ -129,18 +134,21 @@ mod tests {
     fn rows_get_their_own_costs_and_a_reason_where_there_are_none() {
         let benches = benches();
         let settings = Settings {
+            rows: Vec::new(),
             quick: true,
+            keys: None,
             folio: "folio".into(),
         };
-        let choices = select(&benches, &["one.b".into(), "two".into()]).unwrap();
+        let choices = select(&benches, &["one".into(), "two".into()]).unwrap();
         let rows: Vec<_> = choices
             .iter()
             .flat_map(|choice| choice.run(&settings))
             .collect();
+        assert!(matches!(&rows[0].1, Outcome::Skipped(why) if why.0 == "no peer"));
         assert!(
-            matches!(&rows[0], (Spec { name: "one.b", .. }, Outcome::Ran(f)) if (f.folio, f.ratio) == (2.0, 2.0))
+            matches!(&rows[1], (Spec { name: "one.b", .. }, Outcome::Ran(f)) if (f.folio, f.ratio) == (2.0, 2.0))
         );
-        assert!(matches!(&rows[1].1, Outcome::Skipped(why) if why.0 == "no"));
-        assert_eq!(rows.len(), 2);
+        assert!(matches!(&rows[2].1, Outcome::Skipped(why) if why.0 == "no"));
+        assert_eq!(rows.len(), 3);
     }
 }

@@ -47,6 +47,7 @@ use std::time::{Duration, Instant};
 
 use counts::Counts;
 use folio::{FaultPolicy, Source};
+use folio_table::Verify;
 use random::Random;
 use stage::Stage;
 use ways::{ByChunks, ByGet, ByMapMut, ByReadAt, ByReader, ByWindowView, Truth, Way};
@@ -273,11 +274,16 @@ fn readers_of_a_file_that_is_cut() {
             all.push((name, loss, counts));
         }
         let table = table::content(content.len());
-        let counts = campaign(file().path(), &table, |path, _| {
-            Box::new(table::ByTable::new(path, page()))
-        });
-        println!("{}", counts.row("Table::get"));
-        all.push(("Table::get", Loss::Faults, counts));
+        for (name, verify) in [
+            ("Table::get", Verify::Never),
+            ("  always checked", Verify::Always),
+        ] {
+            let counts = campaign(file().path(), &table, |path, _| {
+                Box::new(table::ByTable::new(path, page(), verify))
+            });
+            println!("{}", counts.row(name));
+            all.push((name, Loss::Faults, counts));
+        }
         for (name, loss, counts) in &all {
             assert_eq!(counts.wrong, 0, "{name}: {:?}", counts.complaint);
             let lost = match loss {

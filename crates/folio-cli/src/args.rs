@@ -3,7 +3,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{build, cat, completions, get, lab, man, probe, serve, stat, store, verify};
+use crate::commands::{
+    build, cat, completions, dump, get, lab, man, probe, scan, serve, stat, store, verify,
+};
 
 /// Files as memory, shared by many processes.
 ///
@@ -28,6 +30,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Build(build::Args),
     Get(get::Args),
+    Scan(scan::Args),
+    Dump(dump::Args),
     Serve(serve::Args),
     Stat(stat::Args),
     Store(store::Args),

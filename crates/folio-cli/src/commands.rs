@@ -3,10 +3,12 @@
 pub(crate) mod build;
 pub(crate) mod cat;
 pub(crate) mod completions;
+pub(crate) mod dump;
 pub(crate) mod get;
 pub(crate) mod lab;
 pub(crate) mod man;
 pub(crate) mod probe;
+pub(crate) mod scan;
 pub(crate) mod serve;
 pub(crate) mod stat;
 pub(crate) mod store;

@@ -1,6 +1,7 @@
 //! How the command fails: one line, and a hint where there is one.
 
 use std::error::Error;
+use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -43,12 +44,22 @@ impl Failure {
                 // Whoever read our output has enough, as `head` does: no failure.
                 return ExitCode::SUCCESS;
             }
-            complain(&one_line(error.as_ref()));
+            complain(&self.to_string());
             if let Some(hint) = hint {
                 say(&format!("hint: {hint}"));
             }
         }
         ExitCode::FAILURE
+    }
+}
+
+/// What went wrong, in one line, without the hint.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error { error, .. } => f.write_str(&one_line(error.as_ref())),
+            Self::Reported => f.write_str("failed"),
+        }
     }
 }
 

@@ -28,6 +28,8 @@ fn run(command: Command) -> Outcome {
     match command {
         Command::Build(args) => commands::build::run(&args),
         Command::Get(args) => commands::get::run(&args),
+        Command::Scan(args) => commands::scan::run(&args),
+        Command::Dump(args) => commands::dump::run(&args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Stat(args) => commands::stat::run(&args),
         Command::Store(args) => commands::store::run(&args),

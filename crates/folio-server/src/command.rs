@@ -22,6 +22,7 @@ use folio_table::Table;
 
 pub(crate) use session::{Peer, Session};
 
+use crate::Database;
 use crate::Limits;
 use crate::counters::{Counter, Counters};
 use crate::log::{Log, RateLimit};
@@ -87,24 +88,27 @@ type Outcome<T = Next> = Result<T, Failure>;
 /// It is generic over where the tables' bytes are, so that tests need no files.
 #[derive(Debug)]
 pub(crate) struct Dispatcher<B> {
-    tables: Vec<Table<B>>,
+    tables: Vec<Database<B>>,
     facts: Facts,
     limits: Limits,
     counters: Rc<Counters>,
     log: Rc<Log>,
     fault_logs: Vec<RateLimit>,
+    follow_log: RateLimit,
     now: Instant,
 }
 
 impl<B: ReadAt> Dispatcher<B> {
     pub(crate) fn new(
-        tables: Vec<Table<B>>,
+        tables: impl IntoIterator<Item = impl Into<Database<B>>>,
         facts: Facts,
         limits: Limits,
         counters: Rc<Counters>,
         log: Rc<Log>,
     ) -> Self {
+        let tables: Vec<_> = tables.into_iter().map(Into::into).collect();
         Self {
+            follow_log: RateLimit::default(),
             fault_logs: tables.iter().map(|_| RateLimit::default()).collect(),
             now: facts.started,
             tables,
@@ -118,6 +122,41 @@ impl<B: ReadAt> Dispatcher<B> {
     /// Sets the time that commands go by; once for many requests is enough.
     pub(crate) fn set_now(&mut self, now: Instant) {
         self.now = now;
+    }
+
+    /// Goes on to the current generations of stores: between requests, so that each is
+    /// answered from one table.
+    #[inline]
+    pub(crate) fn refresh(&mut self) {
+        self.follow(Database::refresh);
+    }
+
+    /// The same where the store's files have to be looked at in any case.
+    pub(crate) fn recheck(&mut self) {
+        self.follow(Database::recheck);
+    }
+
+    #[inline]
+    fn follow(&mut self, go_on: impl Fn(&mut Database<B>) -> folio_table::Result<bool>) {
+        let mut failed = None;
+        for table in &mut self.tables {
+            if let Err(error) = go_on(table) {
+                failed = Some(error);
+            }
+        }
+        if let Some(error) = failed {
+            self.stay(&error);
+        }
+    }
+
+    /// A generation that cannot be had is no reason not to serve the one before.
+    #[cold]
+    fn stay(&mut self, error: &folio_table::Error) {
+        if self.follow_log.admit(self.now).is_some() {
+            let reason = chain(error);
+            self.log
+                .line(format_args!("serving on what it was: {reason}"));
+        }
     }
 
     /// Answers one request: appends exactly one reply to `out`.
@@ -265,6 +304,7 @@ impl<B: ReadAt> Dispatcher<B> {
     fn table(&self, session: &Session) -> Outcome<&Table<B>> {
         self.tables
             .get(session.database)
+            .map(Database::table)
             .ok_or(Failure::Request(Cow::Borrowed(
                 "ERR DB index is out of range",
             )))

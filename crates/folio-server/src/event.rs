@@ -39,6 +39,14 @@ pub enum Event<'a> {
         restart_in: Duration,
     },
 
+    /// A store that is served has another current generation: workers are going on to it.
+    GenerationChanged {
+        /// The number by which clients select it.
+        database: usize,
+        /// The generation's number.
+        generation: u64,
+    },
+
     /// A line that a worker or the supervisor logged, without a line end.
     Log(&'a str),
 

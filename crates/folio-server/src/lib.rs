@@ -10,8 +10,7 @@
 //! use folio_server::{Config, Event, Supervisor};
 //! use folio_table::Table;
 //!
-//! let view = folio::Source::open("users.folio")?.whole()?;
-//! let table = Table::from_bytes(view, "users.folio")?;
+//! let table = Table::options().open("users.folio")?;
 //! let supervisor = Supervisor::bind(Config::default(), vec![table])?;
 //! supervisor.run(|event| match event {
 //!     Event::Ready(status) => println!("{} workers serve", status.workers.len()),
@@ -27,6 +26,7 @@ mod command;
 mod config;
 mod connection;
 mod counters;
+mod database;
 mod error;
 mod event;
 mod limits;
@@ -41,6 +41,7 @@ mod supervisor;
 mod worker;
 
 pub use config::Config;
+pub use database::Database;
 pub use error::{Error, Result};
 pub use event::Event;
 pub use limits::Limits;

@@ -2,16 +2,15 @@
 
 use std::fs;
 
-use folio::View;
-use folio_table::{Checked, Table};
-
+use crate::Database;
 use crate::log::Log;
 
 /// Whether workers bring the tables into memory, and into their page tables, before they
 /// say that they are ready, so that no request waits for a page fault.
 ///
 /// The pages are those of the page cache: however many workers populate them, they
-/// are there once.
+/// are there once. Generations of a store that come later are not populated: it
+/// would keep clients waiting.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Populate {
@@ -29,7 +28,7 @@ pub enum Populate {
 impl Populate {
     /// Populates, or not. What cannot be populated is logged and served all the same:
     /// the pages that are missing are faults when they are asked for.
-    pub(crate) fn run(self, tables: &[Table<Checked<View>>], log: &Log) {
+    pub(crate) fn run(self, tables: &[Database], log: &Log) {
         let data_bytes: u64 = tables.iter().map(|table| table.info().file_len).sum();
         let wanted = match self {
             Self::Always => true,

@@ -13,6 +13,10 @@ pub struct Status {
     /// would need if it had a copy of its own.
     pub data_bytes: u64,
 
+    /// The generation of each table, by number; `None` for those that are of no store. Workers
+    /// that are busy go on to it with their next request, idle ones within a moment.
+    pub generations: Vec<Option<u64>>,
+
     /// How long the supervisor has been running.
     pub uptime: Duration,
 }

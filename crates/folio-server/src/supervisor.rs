@@ -9,19 +9,17 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use folio::View;
-use folio_table::{Checked, Table};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use crate::counters::Counters;
 use crate::listen::{TcpSockets, UnixSocket};
 use crate::log::{Message, Messages};
 use crate::signals::Signals;
 use crate::worker::{Inherited, Pipe};
-use crate::{Config, Error, Event, Result};
+use crate::{Config, Database, Error, Event, Result};
 use fleet::Fleet;
 
 /// A server whose sockets listen and whose workers have not been started.
@@ -47,19 +45,23 @@ use fleet::Fleet;
 #[derive(Debug)]
 pub struct Supervisor {
     config: Config,
-    tables: Vec<Table<Checked<View>>>,
+    tables: Vec<Database>,
     tcp: Option<TcpSockets>,
     unix: Option<UnixSocket>,
 }
 
 impl Supervisor {
-    /// Listens where `config` says, to serve these tables; the first is database 0.
+    /// Listens where `config` says, to serve these tables and stores; the first is database 0.
     ///
     /// # Errors
     ///
     /// [`Error::AddressInUse`], [`Error::NotASocket`] or [`Error::Listen`] when it
     /// cannot listen there; [`Error::Config`] when there is no address or no table.
-    pub fn bind(config: Config, tables: Vec<Table<Checked<View>>>) -> Result<Self> {
+    pub fn bind(
+        config: Config,
+        tables: impl IntoIterator<Item = impl Into<Database>>,
+    ) -> Result<Self> {
+        let tables: Vec<_> = tables.into_iter().map(Into::into).collect();
         if tables.is_empty() {
             let reason = "there is no table to serve";
             return Err(Error::Config { reason });
@@ -102,6 +104,10 @@ impl Supervisor {
     /// 10 s while it keeps dying. When the supervisor ends, be it by SIGKILL, so do
     /// the workers. A second SIGINT or SIGTERM ends them at once.
     ///
+    /// Where stores are served, workers go on to each new generation between two
+    /// requests. They see it by themselves; SIGHUP has them look at the stores'
+    /// files. Where there are none, SIGHUP does what it did before.
+    ///
     /// What the standard output and error hold in buffers is flushed before each
     /// start of a worker, since the worker would have a copy.
     ///
@@ -137,8 +143,12 @@ impl Running {
         let workers = server.config.workers.get();
         let counters = Counters::new(workers)
             .map_err(|error| Error::system("share memory with workers", error))?;
-        let signals = Signals::register(&[SIGINT, SIGTERM, SIGCHLD])
-            .map_err(|error| Error::system("catch signals", error))?;
+        let mut signals = vec![SIGINT, SIGTERM, SIGCHLD];
+        if server.tables.iter().any(Database::is_store) {
+            signals.push(SIGHUP);
+        }
+        let signals =
+            Signals::register(&signals).map_err(|error| Error::system("catch signals", error))?;
         let inherited = Inherited {
             tables: server.tables,
             tcp: server.tcp,
@@ -172,6 +182,13 @@ impl Running {
             self.fleet.bury_dead(observer);
             self.fleet.restart_due(observer);
             let now = Instant::now();
+            let told_to_look = self.told_to_look();
+            if told_to_look || now >= self.next_tick {
+                self.fleet.follow_stores(observer);
+            }
+            if told_to_look {
+                self.fleet.tell_to_follow();
+            }
             if now >= self.next_tick {
                 self.next_tick = now + self.tick;
                 observer(Event::Status(&self.fleet.status()));
@@ -185,6 +202,11 @@ impl Running {
         };
         // Both are asked, so that neither is left for later.
         inherited.signals.take(SIGINT) | inherited.signals.take(SIGTERM)
+    }
+
+    fn told_to_look(&self) -> bool {
+        let signals = self.fleet.inherited().map(|inherited| &inherited.signals);
+        signals.is_some_and(|signals| signals.take(SIGHUP))
     }
 
     /// Tells the workers to end, waits for that, and ends those that do not.

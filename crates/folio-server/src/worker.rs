@@ -14,7 +14,7 @@ use mio::event::Event;
 use mio::net::{TcpListener, UnixListener};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::SIGTERM;
+use signal_hook::consts::{SIGHUP, SIGTERM};
 use slab::Slab;
 
 use crate::Limits;
@@ -46,7 +46,7 @@ pub(crate) struct Sockets {
     pub(crate) unix: Option<UnixListener>,
     /// Readable when the supervisor has ended.
     pub(crate) lifeline: OwnedFd,
-    /// Has SIGTERM.
+    /// Has SIGTERM and SIGHUP.
     pub(crate) signals: Signals,
 }
 
@@ -131,6 +131,9 @@ impl<B: ReadAt> Worker<B> {
             if self.sockets.signals.take(SIGTERM) && self.end_by.is_none() {
                 self.end();
             }
+            if self.sockets.signals.take(SIGHUP) {
+                self.dispatcher.recheck();
+            }
             if let Some(end_by) = self.end_by {
                 if self.connections.is_empty() || self.now >= end_by {
                     return Ok(());
@@ -142,6 +145,7 @@ impl<B: ReadAt> Worker<B> {
             }
             self.now = Instant::now();
             self.dispatcher.set_now(self.now);
+            self.dispatcher.refresh();
             for event in &events {
                 match event.token() {
                     SIGNALS => self.sockets.signals.drain(),

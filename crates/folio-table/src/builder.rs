@@ -3,6 +3,8 @@
 mod aside;
 mod budget;
 mod chunk;
+#[cfg(test)]
+mod crash;
 mod equations;
 mod hashes;
 mod index;
@@ -231,6 +233,7 @@ impl Builder {
         folder: &Path,
         progress: impl FnMut(u64),
     ) -> Result<Info> {
+        reached("added");
         let merging = self.sorter.finish(folder)?;
         let budget = self.sorter.budget;
         let folder = self.sorter.folder.as_deref().unwrap_or(folder);
@@ -246,6 +249,7 @@ impl Builder {
             .map_err(write_error)?;
 
         // All records are in the output now, and the seed, which depends on them, is known.
+        reached("records");
         let digest = pages.settle().map_err(write_error)?.digest();
         let keys = Keys {
             output,
@@ -269,6 +273,7 @@ impl Builder {
             attempts: MAX_ATTEMPTS,
         })?;
 
+        reached("index");
         let order = written.order.for_each_part(|part| pages.write_all(part));
         order.map_err(write_error)?;
         sections
@@ -329,6 +334,13 @@ fn write_perfect_index(
     }
     Ok(shape.map(Indexed::Perfect))
 }
+
+/// A moment at which tests end the process.
+#[cfg(not(test))]
+fn reached(_: &'static str) {}
+
+#[cfg(test)]
+use crash::reached;
 
 /// The sections that were written.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use crate::{Result, Table};
 
 /// What a walk reads at once: enough that the call costs little for each record, and so little that
 /// it stays in the first-level cache until it is used.
-pub(crate) const CHUNK_LEN: usize = 16 << 10;
+pub(crate) const CHUNK_LEN: usize = 8 << 10;
 
 /// What a walk reads first: many end within a page.
 const FIRST_LEN: usize = 4 << 10;

@@ -11,7 +11,7 @@ use super::process::Server;
 use super::sample;
 use crate::args::Settings;
 use crate::measure::order;
-use crate::row::{Bench, Costs, Skipped, Spec};
+use crate::row::{Bench, Costs, Measured, Skipped, Spec};
 
 pub(super) fn get_hit() -> Bench {
     Bench {
@@ -47,7 +47,7 @@ struct Load {
     rounds: usize,
 }
 
-fn measure_get_hit(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
+fn measure_get_hit(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     for tool in ["redis-server", "redis-cli", "redis-benchmark"] {
         let found = Command::new(tool)
             .arg("--version")
@@ -98,7 +98,7 @@ fn measure_get_hit(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
         peer,
         limit: None,
     };
-    Ok(vec![row(wall), row(cpu)])
+    Ok(vec![Ok(row(wall)), Ok(row(cpu))])
 }
 
 fn start_folio(command: &Path, folder: &Path, keys: u32) -> Result<Server, Skipped> {

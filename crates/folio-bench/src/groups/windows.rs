@@ -13,7 +13,7 @@ use super::pages::touch_view;
 use super::random::Random;
 use crate::args::Settings;
 use crate::measure::{Clock, Plan, Work, interleave};
-use crate::row::{Bench, Costs, Skipped, Spec};
+use crate::row::{Bench, Costs, Measured, Skipped, Spec};
 
 /// How much the rows of random reads read at once.
 const READ_LEN: usize = 64;
@@ -73,7 +73,7 @@ pub(super) fn thrash() -> Bench {
     }
 }
 
-fn measure_hot(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
+fn measure_hot(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     let fixture = Fixture::new(4 * HOT_BYTES)?;
     let map = Map::open(fixture.path.path())?;
     let windows = Windows::options()
@@ -97,10 +97,10 @@ fn measure_hot(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
         [through_windows, through_map, pread],
     )?;
     let limit = Some(limit);
-    Ok(vec![Costs { folio, peer, limit }])
+    Ok(vec![Ok(Costs { folio, peer, limit })])
 }
 
-fn measure_sequential(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
+fn measure_sequential(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     let len = if settings.quick { 256 << 20 } else { 1 << 30 };
     let fixture = Fixture::new(len)?;
     let path = fixture.path.path();
@@ -132,10 +132,10 @@ fn measure_sequential(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
         [through_windows, through_map],
     )?;
     let limit = None;
-    Ok(vec![Costs { folio, peer, limit }])
+    Ok(vec![Ok(Costs { folio, peer, limit })])
 }
 
-fn measure_thrash(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
+fn measure_thrash(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     let budget: u64 = if settings.quick { 4 << 20 } else { 64 << 20 };
     let fixture = Fixture::new(16 * budget)?;
     let windows = Windows::options()
@@ -153,7 +153,7 @@ fn measure_thrash(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
         [through_windows, pread],
     )?;
     let limit = None;
-    Ok(vec![Costs { folio, peer, limit }])
+    Ok(vec![Ok(Costs { folio, peer, limit })])
 }
 
 /// The work of one contestant: that many reads, each at an offset of its own.

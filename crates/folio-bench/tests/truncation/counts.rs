@@ -12,7 +12,8 @@ pub(crate) enum Verdict {
     Zeros,
     /// Fewer bytes, none missing before the cut: what `pread(2)` does, and is documented.
     Short,
-    /// [`folio::Error::Fault`], at a byte that is lost.
+    /// [`folio::Error::Fault`], at a byte that is lost; or, of a table that is checked, the
+    /// wrong checksum of a page that has lost some of its bytes.
     Fault,
     /// Anything else.
     Wrong(String),

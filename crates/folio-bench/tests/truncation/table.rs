@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use folio::View;
-use folio_table::{Builder, Error, SectionKind, Table, ValueRange};
+use folio_table::{Builder, Checked, Error, SectionKind, Table, ValueRange, Verify};
 
 use crate::counts::Verdict;
 use crate::random::Random;
@@ -13,10 +13,12 @@ use crate::stage::{Facts, Stage};
 use crate::ways::Way;
 
 pub(crate) struct ByTable {
-    table: Table<View>,
+    table: Table<Checked<View>>,
+    verify: Verify,
     records: Vec<Expected>,
     index: Range<u64>,
     page: u64,
+    len: u64,
 }
 
 struct Expected {
@@ -41,8 +43,8 @@ fn records(count: usize) -> BTreeMap<String, String> {
 }
 
 impl ByTable {
-    pub(crate) fn new(path: &Path, page: u64) -> Self {
-        let table = Table::open(path).unwrap();
+    pub(crate) fn new(path: &Path, page: u64, verify: Verify) -> Self {
+        let table = Table::options().verify(verify).open(path).unwrap();
         let count = usize::try_from(table.count()).unwrap();
         let records = records(count).into_iter().map(|(key, value)| Expected {
             range: table.locate(key.as_bytes()).unwrap().unwrap(),
@@ -50,6 +52,7 @@ impl ByTable {
             value,
         });
         let records = records.collect();
+        let len = table.info().file_len;
         let sections = &table.info().sections;
         let index = sections
             .iter()
@@ -58,9 +61,11 @@ impl ByTable {
             .unwrap();
         Self {
             table,
+            verify,
             records,
             index,
             page,
+            len,
         }
     }
 
@@ -76,9 +81,11 @@ impl Way for ByTable {
         let expected = &self.records[random.below(self.records.len())];
         let (found, facts) = stage.watch(|| self.table.get(expected.key.as_bytes()));
         let wrong = |what: String| Verdict::Wrong(format!("{}: {what}, {facts:?}", expected.key));
+        // Where each page is checked at each use, nothing is made of zeros after the cut.
+        let is_checked = self.verify == Verify::Always;
         match found {
             Ok(Some(value)) if value == expected.value.as_bytes() => Verdict::Whole,
-            Ok(Some(value)) => {
+            Ok(Some(value)) if !is_checked => {
                 let right = expected.value.as_bytes();
                 let present = facts.end.saturating_sub(expected.range.offset_bytes);
                 let present = usize::try_from(present).unwrap().min(right.len());
@@ -91,8 +98,20 @@ impl Way for ByTable {
                     false => wrong(format!("{value:?}")),
                 }
             }
-            Ok(None) | Err(Error::Damaged { .. }) if self.index_may_be_zeros(facts) => {
+            Ok(None) | Err(Error::Damaged { .. })
+                if !is_checked && self.index_may_be_zeros(facts) =>
+            {
                 Verdict::Zeros
+            }
+            Err(Error::Checksum {
+                what: "page",
+                offset,
+                ..
+            }) if is_checked && offset + 4096 > facts.end => Verdict::Fault,
+            Err(Error::Checksum { what, .. })
+                if is_checked && what == "checksums section" && facts.end < self.len =>
+            {
+                Verdict::Fault
             }
             Err(Error::Bytes(folio::Error::Fault { offset, .. })) if offset >= facts.end => {
                 Verdict::Fault

@@ -1,9 +1,14 @@
 //! `folio build INPUT -o OUT.folio`
 
+mod cleaning;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use folio::Source;
+use folio::{Kind, Source};
 use folio_table::import::{self, Format};
 use folio_table::{Builder, Error, IndexKind, Info, OnDuplicate};
 use indicatif::{HumanBytes, HumanCount};
@@ -19,7 +24,8 @@ use crate::progress;
 /// the key is a field, and the value the line.
 ///
 /// The table is written beside OUT and renamed into place when it is complete and on
-/// disk, so that OUT is the old table or the new one at any moment.
+/// disk, so that OUT is the old table or the new one at any moment. The input may be larger
+/// than memory: what does not fit is sorted in temporary files, in the same folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A file, or `-` for standard input.
@@ -33,9 +39,23 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "hash", value_name = "KIND")]
     index: IndexName,
 
+    /// How much memory to use, beside some MiB for the program itself; K, M, G or T (or KiB,
+    /// MiB, GiB, TiB) after the number multiply by powers of 1024. At least 1M.
+    #[arg(long, value_name = "SIZE", default_value = DEFAULT_MEMORY, value_parser = parse_memory)]
+    memory: u64,
+
     #[command(flatten)]
     options: InputArgs,
 }
+
+/// Less would be spent on writing and reading temporary files over and over.
+const LEAST_MEMORY_BYTES: u64 = 1 << 20;
+
+/// What the library takes by itself.
+#[cfg(target_pointer_width = "64")]
+const DEFAULT_MEMORY: &str = "1G";
+#[cfg(not(target_pointer_width = "64"))]
+const DEFAULT_MEMORY: &str = "256M";
 
 /// How an input is read, for all subcommands that read one.
 #[derive(Debug, Clone, clap::Args)]
@@ -88,13 +108,14 @@ pub(crate) enum Duplicates {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let source = cat::open(&args.input)?;
+    cleaning::before_signals_end_us()?;
+    let source = open_in_order(&args.input)?;
     let index = match args.index {
         IndexName::Hash => IndexKind::Hash,
         IndexName::Perfect => IndexKind::Perfect,
     };
-    let imported = import(&[source], &args.options)?.index(index);
-    let info = imported.write_to(&args.output)?;
+    let builder = Builder::new().memory_bytes(args.memory).index(index);
+    let info = import_into(builder, &[source], &args.options, &args.output)?.write()?;
     say(&format!(
         "{}: {} records, {}",
         args.output.display(),
@@ -110,33 +131,45 @@ pub(crate) struct Imported {
     builder: Builder,
     /// The inputs' names, for errors.
     inputs: String,
+    output: PathBuf,
 }
 
 impl Imported {
-    /// Sets which index the table gets.
-    fn index(self, index: IndexKind) -> Self {
-        Self {
-            builder: self.builder.index(index),
-            ..self
-        }
-    }
-
     /// Writes them as a table, whole or not at all.
-    pub(crate) fn write_to(self, path: &Path) -> Outcome<Info> {
-        let Self { builder, inputs } = self;
-        builder
-            .write_to(path)
-            .map_err(|error| explain(error, &inputs))
+    pub(crate) fn write(self) -> Outcome<Info> {
+        let Self {
+            builder,
+            inputs,
+            output,
+        } = self;
+        let bar = progress::of_records("writing", builder.added());
+        let written = builder.write_with_progress(&output, |done| bar.set_position(done));
+        bar.finish_and_clear();
+        written.map_err(|error| explain(error, &inputs))
     }
 }
 
-/// Reads all records of all inputs.
-pub(crate) fn import(sources: &[Source], args: &InputArgs) -> Outcome<Imported> {
-    let mut builder = Builder::new().on_duplicate(match args.on_duplicate {
+/// Reads all records of all inputs, which are to be written to a file.
+pub(crate) fn import(sources: &[Source], args: &InputArgs, output: &Path) -> Outcome<Imported> {
+    import_into(Builder::new(), sources, args, output)
+}
+
+fn import_into(
+    builder: Builder,
+    sources: &[Source],
+    args: &InputArgs,
+    output: &Path,
+) -> Outcome<Imported> {
+    let builder = builder.on_duplicate(match args.on_duplicate {
         Duplicates::Error => OnDuplicate::Error,
         Duplicates::First => OnDuplicate::First,
         Duplicates::Last => OnDuplicate::Last,
     });
+    let folder = match output.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = builder.temporary_folder(folder);
     for source in sources {
         let mut options = import::Options::new(args.format_of(source.path()));
         options.key.clone_from(&args.key);
@@ -158,7 +191,31 @@ pub(crate) fn import(sources: &[Source], args: &InputArgs) -> Outcome<Imported> 
     Ok(Imported {
         builder,
         inputs: names.collect::<Vec<_>>().join(", "),
+        output: output.to_owned(),
     })
+}
+
+/// Opens an input without mapping it: it is read once, from its beginning to its end, and the pages
+/// of a mapping would count as memory of this process.
+pub(crate) fn open_in_order(path: &Path) -> Outcome<Source> {
+    let source = cat::open(path)?;
+    if !matches!(source.kind(), Kind::Mapped | Kind::Windowed) {
+        return Ok(source);
+    }
+    let options = Source::options().kind(Kind::Positioned);
+    if path == Path::new("-") {
+        let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+        return Ok(options.of_file(File::from(stdin), source.path())?);
+    }
+    Ok(options.open(path)?)
+}
+
+fn parse_memory(text: &str) -> Result<u64, String> {
+    let memory = cat::parse_bytes(text)?;
+    if memory < LEAST_MEMORY_BYTES {
+        return Err("at least 1M is needed".to_owned());
+    }
+    Ok(memory)
 }
 
 /// Names the inputs in errors about all the records together, which name no file, and
@@ -185,5 +242,22 @@ impl InputArgs {
             Some(FormatName::Jsonl) => Format::JsonLines,
             None => Format::from_path(path).unwrap_or(Format::Tsv),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_has_a_least_amount() {
+        assert_eq!(parse_memory("256M"), Ok(256 << 20));
+        assert_eq!(parse_memory("1048576"), Ok(LEAST_MEMORY_BYTES));
+        assert!(parse_memory(DEFAULT_MEMORY).is_ok());
+        assert_eq!(
+            parse_memory("1023K"),
+            Err("at least 1M is needed".to_owned())
+        );
+        assert!(parse_memory("much").is_err());
     }
 }

@@ -68,8 +68,10 @@ fn copy_in_order(source: &Source, args: &Args, out: &mut impl Write) -> Outcome 
     Ok(())
 }
 
-/// A count of bytes: digits, then perhaps K, M, G or T.
+/// A count of bytes: digits, then perhaps K, M, G or T, which may be spelled out as KiB and so on.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let is_unit = |text: &&str| text.ends_with(['k', 'K', 'm', 'M', 'g', 'G', 't', 'T']);
+    let text = text.strip_suffix("iB").filter(is_unit).unwrap_or(text);
     let (digits, shift) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (1, 10),
         Some(b'm' | b'M') => (1, 20),
@@ -96,7 +98,19 @@ mod tests {
         assert_eq!(parse_bytes("4096"), Ok(4096));
         assert_eq!(parse_bytes("3k"), Ok(3072));
         assert_eq!(parse_bytes("16G"), Ok(16 << 30));
-        for wrong in ["", "K", "-1", "1.5", "1KB", "ü", "99999999T"] {
+        assert_eq!(parse_bytes("5MiB"), Ok(5 << 20));
+        for wrong in [
+            "",
+            "K",
+            "-1",
+            "1.5",
+            "1KB",
+            "1iB",
+            "iB",
+            "KiB",
+            "ü",
+            "99999999T",
+        ] {
             assert!(parse_bytes(wrong).is_err(), "{wrong}");
         }
     }

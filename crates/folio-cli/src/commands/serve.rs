@@ -5,7 +5,7 @@ mod screen;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use folio_server::{Config, Populate, Supervisor};
@@ -16,14 +16,17 @@ use crate::failure::{Failure, Outcome};
 
 /// Serve tables to Redis clients from several processes that share one copy.
 ///
-/// PATH is a table, or an input that `folio build` understands, which is then built into
+/// PATH is a table, a store's folder, or an input that `folio build` understands, which is then built into
 /// the cache folder (`$XDG_CACHE_HOME`, else `~/.cache`) on the way. Several are numbered:
 /// SELECT 1 chooses the second. Without a PATH, a sample of 1,000,000 records is made and served.
+///
+/// What is published in a store is served from the next request on. SIGHUP has all workers look
+/// at the stores at once.
 ///
 /// Ctrl-C or SIGTERM ends it: requests that have come are answered first.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Tables, or TSV, CSV or JSON Lines; `-` reads standard input.
+    /// Tables, stores, or TSV, CSV or JSON Lines; `-` reads standard input.
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 
@@ -67,20 +70,22 @@ pub(crate) fn run(args: Args) -> Outcome {
         return Err(Failure::new("-: standard input can be read only once"));
     }
     let (tables, sample_key) = if args.paths.is_empty() {
-        (vec![prepare::sample()?], Some(prepare::SAMPLE_KEY))
+        let table = args.verify.check(prepare::sample()?)?;
+        (vec![table.into()], Some(prepare::SAMPLE_KEY))
     } else {
         let tables = args
             .paths
             .iter()
-            .map(|path| prepare::table(path, &args.input))
+            .map(|path| prepare::table(path, &args.input, args.verify))
             .collect::<Outcome<Vec<_>>>()?;
         (tables, None)
     };
-    let screen_tables = tables.iter().map(screen::Served::of).collect();
-    let tables = tables
-        .into_iter()
-        .map(|table| args.verify.check(table))
-        .collect::<Outcome<Vec<_>>>()?;
+    let paths = args.paths.iter().map(PathBuf::as_path);
+    let screen_tables = paths
+        .chain(std::iter::once(Path::new("")))
+        .zip(&tables)
+        .map(|(path, table)| screen::Served::of(path, table))
+        .collect();
 
     let mut config = Config::default();
     if let Some(workers) = args.workers {

@@ -3,11 +3,14 @@
 mod list;
 mod publish;
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use folio_table::{Error, Store};
+use folio::View;
+use folio_table::{Checked, Error, Store, StoreReader, Table};
 use indicatif::HumanBytes;
 
+use crate::commands::verify::VerifyArgs;
 use crate::failure::{Failure, Outcome, say};
 
 /// Keep generations of a table in a folder, of which one is current.
@@ -101,16 +104,53 @@ fn prune(args: &PruneArgs) -> Outcome {
     Ok(())
 }
 
-fn open(folder: &Path) -> Outcome<Store> {
-    Store::open(folder).map_err(|error| {
-        let is_none = matches!(error, Error::NotAStore { .. });
-        let failure = Failure::from(error);
-        if is_none {
-            failure.hint("folio store publish FOLDER TABLE makes one")
+/// Opens the store in a folder.
+pub(crate) fn open(folder: &Path) -> Outcome<Store> {
+    Store::open(folder).map_err(explain)
+}
+
+/// Adds what can be done where there is nothing to read.
+pub(crate) fn explain(error: Error) -> Failure {
+    let hint = match error {
+        Error::NotAStore { .. } => Some("folio store publish FOLDER TABLE makes one"),
+        Error::EmptyStore { .. } => Some("folio store publish FOLDER TABLE makes the first one"),
+        _ => None,
+    };
+    let failure = Failure::from(error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// A table, alone or as a store's current generation.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    Table(Table<Checked<View>>),
+    Generation(StoreReader<Checked<View>>),
+}
+
+impl Opened {
+    /// Opens what is at a path, a table's file or a store's folder, to be checked as was asked for.
+    pub(crate) fn at(path: &Path, verify: VerifyArgs) -> Outcome<Self> {
+        if Store::is_at(path) {
+            let reader = open(path)?.checked_reader(verify.when());
+            Ok(Self::Generation(reader.map_err(explain)?))
         } else {
-            failure
+            Ok(Self::Table(verify.check(Table::open(path)?)?))
         }
-    })
+    }
+}
+
+impl Deref for Opened {
+    type Target = Table<Checked<View>>;
+
+    fn deref(&self) -> &Table<Checked<View>> {
+        match self {
+            Self::Table(table) => table,
+            Self::Generation(reader) => reader.current().table(),
+        }
+    }
 }
 
 fn generations(numbers: &[u64]) -> String {

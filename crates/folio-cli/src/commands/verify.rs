@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use clap::ValueEnum;
-use folio::View;
+use folio::{ReadAt, View};
 use folio_table::{Checked, Findings, Table, Verify};
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
+use crate::commands::store::Opened;
 use crate::failure::{Failure, Outcome, complain, one_line};
 use crate::{output, progress};
 
@@ -33,16 +34,17 @@ pub(crate) struct Args {
 }
 
 /// When checksums are checked, for all subcommands that read records.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct VerifyArgs {
     /// When the checksums of the table's pages are checked.
     #[arg(long, value_enum, default_value = "never", value_name = "WHEN")]
     verify: When,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum When {
     /// Never: those of the header and the footer alone are.
+    #[default]
     Never,
     /// All, when the table is opened.
     Open,
@@ -53,27 +55,33 @@ enum When {
 }
 
 impl VerifyArgs {
-    /// Opens a table that is checked as was asked for.
-    pub(crate) fn open(self, path: &Path) -> Outcome<Table<Checked<View>>> {
-        self.check(Table::open(path)?)
+    /// Opens a table, or a store's current generation, that is checked as was asked for.
+    pub(crate) fn open(self, path: &Path) -> Outcome<Opened> {
+        Opened::at(path, self)
+    }
+
+    /// What the library calls it.
+    pub(crate) fn when(self) -> Verify {
+        match self.verify {
+            When::Never => Verify::Never,
+            When::Open => Verify::Open,
+            When::Touch => Verify::Touch,
+            When::Always => Verify::Always,
+        }
     }
 
     /// The same table, checked from now on as was asked for.
     pub(crate) fn check(self, table: Table<View>) -> Outcome<Table<Checked<View>>> {
-        let verify = match self.verify {
-            When::Never => Verify::Never,
-            When::Touch => Verify::Touch,
-            When::Always => Verify::Always,
-            When::Open => {
-                // As `Verify::Open` does, but in parallel, and where it can be watched.
-                let found = verify(&table, None);
-                if let Some(damage) = found.damages.into_iter().next() {
-                    return Err(damage.error.into());
-                }
-                Verify::Never
+        let mut when = self.when();
+        if when == Verify::Open {
+            // As the library does, but in parallel, and where it can be watched.
+            let found = verify(&table, None);
+            if let Some(damage) = found.damages.into_iter().next() {
+                return Err(damage.error.into());
             }
-        };
-        Ok(table.checked(verify)?)
+            when = Verify::Never;
+        }
+        Ok(table.checked(when)?)
     }
 }
 
@@ -81,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let mut out = output::stdout()?;
     let mut is_whole = true;
     for path in &args.tables {
-        match Table::open(path) {
+        match Opened::at(path, VerifyArgs::default()) {
             Ok(table) => {
                 let found = verify(&table, args.threads);
                 is_whole &= found.is_whole();
@@ -93,7 +101,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             }
             Err(error) => {
                 is_whole = false;
-                let error = one_line(&error);
+                let error = error.to_string();
                 if args.json {
                     let (table, whole) = (path.to_string_lossy(), false);
                     writeln!(
@@ -115,7 +123,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 /// Checks a table under a progress bar.
-fn verify(table: &Table<View>, threads: Option<NonZeroUsize>) -> Findings {
+fn verify<B: ReadAt + Sync>(table: &Table<B>, threads: Option<NonZeroUsize>) -> Findings {
     let threads = threads
         .or_else(|| thread::available_parallelism().ok())
         .unwrap_or(NonZeroUsize::MIN);
@@ -125,7 +133,7 @@ fn verify(table: &Table<View>, threads: Option<NonZeroUsize>) -> Findings {
     found
 }
 
-fn write(out: &mut impl Write, path: &Path, table: &Table<View>, found: &Findings) -> Outcome {
+fn write(out: &mut impl Write, path: &Path, table: &Opened, found: &Findings) -> Outcome {
     for damage in &found.damages {
         let what = one_line(&damage.error);
         match damage.section {
@@ -155,7 +163,7 @@ fn write(out: &mut impl Write, path: &Path, table: &Table<View>, found: &Finding
     Ok(())
 }
 
-fn as_json(path: &Path, table: &Table<View>, found: &Findings) -> Value {
+fn as_json(path: &Path, table: &Opened, found: &Findings) -> Value {
     let damages: Vec<_> = found
         .damages
         .iter()

@@ -8,12 +8,15 @@ use crate::folder::Folder;
 use crate::process::run;
 use crate::program::have;
 
-const SUBCOMMANDS: [&str; 10] = [
+const SUBCOMMANDS: [&str; 13] = [
     "build",
     "get",
+    "scan",
+    "dump",
     "serve",
     "stat",
     "verify",
+    "store",
     "cat",
     "probe",
     "lab",

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::folder::Folder;
 use crate::server::Server;
 
@@ -58,6 +60,37 @@ fn tells_who_has_the_table_mapped() {
         text.contains("mapped by       no other process\n"),
         "{text}"
     );
+}
+
+#[test]
+fn prints_the_same_as_json() {
+    let folder = Folder::new();
+    let table = folder.table("t.folio", 1234);
+    let text = folder.folio(["stat", "--json", "t.folio"]).text();
+    assert_eq!(text.lines().count(), 1);
+    let stat: Value = serde_json::from_str(&text).unwrap();
+    let file_len = fs::metadata(table).unwrap().len();
+    let digits = 10 + 2 * 90 + 3 * 900 + 4 * 234;
+    let (keys, values) = (3 * 1234 + digits, 5 * 1234 + digits);
+    assert_eq!(stat["table"], "t.folio");
+    assert_eq!(stat["format_version"], 1);
+    assert_eq!(stat["records"], 1234);
+    assert_eq!(stat["key_bytes"], keys);
+    assert_eq!(stat["value_bytes"], values);
+    assert_eq!(stat["file_bytes"], file_len);
+    assert_eq!(stat["mapped_by"], Value::Array(Vec::new()));
+    let overhead = stat["overhead_bytes_a_record"].as_f64().unwrap();
+    let expected = f64::from(u32::try_from(file_len - keys - values).unwrap()) / 1234.0;
+    assert!((overhead - expected).abs() < 1e-9, "{overhead}");
+    let load = stat["index_load"].as_f64().unwrap();
+    assert!((0.5..=1.0).contains(&load), "{load}");
+    assert!(stat["longest_probe_lines"].as_u64().unwrap() >= 1);
+    let sections = stat["sections"].as_array().unwrap();
+    let kinds: Vec<_> = sections.iter().map(|section| &section["kind"]).collect();
+    assert_eq!(kinds, ["records", "hash index", "order", "checksums"]);
+    let records = &sections[0];
+    assert_eq!(records["offset_bytes"], 4096);
+    assert_eq!(records["len_bytes"], keys + values + 2 * 1234);
 }
 
 fn with_commas(number: u64) -> String {

@@ -122,11 +122,14 @@ impl<B: ReadAt> Dispatcher<B> {
         for (index, table) in self.tables.iter().enumerate() {
             // The name comes last, since it may hold commas; a line end it may not.
             let name = table.name().to_string_lossy().replace(['\r', '\n'], "?");
+            let generation = table.generation();
+            let generation = generation.map(|number| format!("generation={number},"));
             let _ = write!(
                 text,
-                "table{index}:keys={},file_bytes={},name={name}\r\n",
+                "table{index}:keys={},file_bytes={},{}name={name}\r\n",
                 table.count(),
                 table.info().file_len,
+                generation.unwrap_or_default(),
             );
         }
         text

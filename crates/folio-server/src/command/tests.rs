@@ -566,7 +566,7 @@ fn a_scan_goes_on_in_another_table() {
     let (cursor, _) = scanned(&fixture.ask("SCAN 0 COUNT 400"));
     assert!(fixture.session.held_bytes() > "key00400".len());
     // Half of the keys passed are gone, and so is the one to go on from.
-    fixture.dispatcher.tables = vec![numbered((0..2000).filter(|number| number % 2 == 1))];
+    fixture.dispatcher.tables = vec![numbered((0..2000).filter(|number| number % 2 == 1)).into()];
     let (next, keys) = scanned(&fixture.ask(&format!("SCAN {cursor} COUNT 400")));
     assert_eq!((keys[0].as_str(), keys.len()), ("key00401", 400));
     // A connection that did not see it begins again.
@@ -576,7 +576,7 @@ fn a_scan_goes_on_in_another_table() {
     let (_, keys) = scanned(&other.ask(&format!("SCAN {next} COUNT 1")));
     assert_eq!(keys, ["key01201"]);
     // What one connection remembers of one table is not used for another.
-    fixture.dispatcher.tables.push(numbered(0..10));
+    fixture.dispatcher.tables.push(numbered(0..10).into());
     fixture.ask("SELECT 1");
     let (_, keys) = scanned(&fixture.ask(&format!("SCAN {next} COUNT 1")));
     assert_eq!(keys, ["key00000"]);

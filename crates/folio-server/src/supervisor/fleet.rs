@@ -12,7 +12,7 @@ use crate::command::Facts;
 use crate::counters::Counter;
 use crate::listen::{TcpSockets, UnixSocket};
 use crate::worker::{Inherited, run_in_child};
-use crate::{Error, Event, Result, Status, WorkerStatus};
+use crate::{Database, Error, Event, Result, Status, WorkerStatus};
 
 /// All workers, by index, and what they inherit.
 ///
@@ -178,6 +178,44 @@ impl Fleet {
         }
     }
 
+    /// Goes on to the current generations of stores, and has the workers do so.
+    ///
+    /// A worker that serves sees for itself that there is another generation; one that
+    /// nobody asks anything would keep the old one for ever.
+    pub(super) fn follow_stores(&mut self, observer: Observer<'_>) {
+        let tables = self
+            .inherited
+            .iter_mut()
+            .flat_map(|inherited| &mut inherited.tables);
+        let mut any = false;
+        for (database, table) in tables.enumerate() {
+            match table.recheck() {
+                Ok(false) => {}
+                Ok(true) => {
+                    any = true;
+                    observer(Event::GenerationChanged {
+                        database,
+                        generation: table.generation().unwrap_or_default(),
+                    });
+                }
+                // The workers log why.
+                Err(_) => any = true,
+            }
+        }
+        if any {
+            self.tell_to_follow();
+        }
+    }
+
+    /// Has every worker look at the stores.
+    pub(super) fn tell_to_follow(&self) {
+        for slot in &self.workers {
+            if let State::Running { pid, .. } = slot.state {
+                signal(pid, Signal::HUP);
+            }
+        }
+    }
+
     /// Takes note of workers that ended, for good.
     pub(super) fn reap(&mut self) {
         for slot in &mut self.workers {
@@ -212,6 +250,7 @@ impl Fleet {
                 .iter()
                 .map(|slot| self.status_of(slot))
                 .collect(),
+            generations: tables.iter().map(Database::generation).collect(),
             data_bytes: tables.iter().map(|table| table.info().file_len).sum(),
             uptime: self.started.elapsed(),
         }

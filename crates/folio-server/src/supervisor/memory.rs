@@ -1,8 +1,8 @@
 //! What a worker has of the tables in physical memory.
 
-use folio::View;
 use folio::residency::Mapper;
-use folio_table::{Checked, Table};
+
+use crate::Database;
 
 /// How many bytes of the tables' files one process has in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,7 +13,7 @@ pub(super) struct DataMemory {
 }
 
 /// What a process has of all tables together; `None` if it is unknown of one.
-pub(super) fn of_tables(pid: u32, tables: &[Table<Checked<View>>]) -> Option<DataMemory> {
+pub(super) fn of_tables(pid: u32, tables: &[Database]) -> Option<DataMemory> {
     let mut files: Vec<_> = tables
         .iter()
         .map(|table| table.bytes().unchecked().file_id())

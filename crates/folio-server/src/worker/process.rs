@@ -8,12 +8,10 @@ use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use folio::View;
 use folio_sys::process::die_with_parent;
-use folio_table::{Checked, Table};
 use mio::net::{TcpListener, UnixListener};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::SIGTERM;
+use signal_hook::consts::{SIGHUP, SIGTERM};
 
 use super::{Sockets, Worker};
 use crate::command::{Dispatcher, Facts};
@@ -21,16 +19,17 @@ use crate::counters::Counters;
 use crate::listen::{TcpSockets, UnixSocket};
 use crate::log::Log;
 use crate::signals::Signals;
-use crate::{Limits, Populate};
+use crate::{Database, Limits, Populate};
 
 /// What the supervisor made before the fork, for its workers.
 ///
 /// The tables are opened once, and their mappings inherited: whatever is wrong with
 /// a file is found before the first worker runs, and every worker, whenever it was
-/// started, serves the very same file, even when another has taken its path.
+/// started, serves the very same file, even when another has taken its path. Readers of
+/// stores are inherited as well, and each worker goes on with its own.
 #[derive(Debug)]
 pub(crate) struct Inherited {
-    pub(crate) tables: Vec<Table<Checked<View>>>,
+    pub(crate) tables: Vec<Database>,
     pub(crate) tcp: Option<TcpSockets>,
     pub(crate) unix: Option<UnixSocket>,
     pub(crate) limits: Limits,
@@ -83,7 +82,7 @@ fn run(inherited: Inherited, facts: &Facts, supervisor: Pid) -> io::Result<()> {
     // SIGTERM is caught throughout: by the supervisor's handlers until there are own
     // ones. SIGINT is caught and nothing done: a terminal sends it to all processes,
     // and the supervisor tells the workers what is to happen.
-    let signals = Signals::register(&[SIGTERM])?;
+    let signals = Signals::register(&[SIGTERM, SIGHUP])?;
     if inherited.signals.take(SIGTERM) {
         signals.raise(SIGTERM);
     }

@@ -16,6 +16,7 @@ mod limits;
 mod protocol;
 mod server;
 mod sharing;
+mod stores;
 mod supervision;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -33,6 +34,7 @@ fn main() {
         supervision::TESTS,
         limits::TESTS,
         sharing::TESTS,
+        stores::TESTS,
     ];
     let trials = tests.concat().into_iter().map(|(name, test)| {
         Trial::test(name, move || {

@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use folio::Source;
-use folio_server::{Config, Event, Status, Supervisor, sample};
-use folio_table::{Builder, Table};
+use folio_server::{Config, Database, Event, Status, Supervisor, sample};
+use folio_table::{Builder, Store, Table, Verify};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -44,12 +44,15 @@ impl Server {
         build(&table, 0..records);
         let second = folder.path().join("second.folio");
         build(&second, 0..1);
-        let mut server = Self::spawn(folder, workers, options);
-        server.await_line(|line| line == "ready");
-        server
+        Self::spawn(folder, &[table, second], workers, options)
     }
 
-    fn spawn(folder: TempDir, workers: usize, options: &[&str]) -> Self {
+    /// Serves tables and stores that there are already.
+    pub(crate) fn of_paths(paths: &[PathBuf], workers: usize, options: &[&str]) -> Self {
+        Self::spawn(tempfile::tempdir().unwrap(), paths, workers, options)
+    }
+
+    fn spawn(folder: TempDir, paths: &[PathBuf], workers: usize, options: &[&str]) -> Self {
         let unix = folder.path().join("socket");
         let unix = unix.to_str().unwrap();
         // `DESCRIPTORS N` first among the options: how many the server may have open.
@@ -67,8 +70,7 @@ impl Server {
                 "UNIX" => unix,
                 option => option,
             }))
-            .arg(folder.path().join("table.folio"))
-            .arg(folder.path().join("second.folio"))
+            .args(paths)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -82,13 +84,15 @@ impl Server {
                 .map_while(Result::ok)
                 .try_for_each(|line| sender.send(line));
         });
-        Self {
+        let mut server = Self {
             process,
             lines,
             address: None,
             workers: BTreeMap::new(),
             folder,
-        }
+        };
+        server.await_line(|line| line == "ready");
+        server
     }
 
     /// The file of the first table.
@@ -229,9 +233,15 @@ pub(crate) fn serve(mut arguments: impl Iterator<Item = String>) {
             "--idle-ms" => {
                 config.limits.idle_timeout = Duration::from_millis(value().parse().unwrap());
             }
+            "--tick-ms" => config.tick = Duration::from_millis(value().parse().unwrap()),
+            path if Store::is_at(path) => {
+                let store = Store::open(path).unwrap();
+                let reader = store.checked_reader(Verify::Never).unwrap();
+                tables.push(Database::from(reader));
+            }
             path => {
                 let view = Source::open(path).unwrap().whole().unwrap();
-                tables.push(Table::options().from_bytes(view, path).unwrap());
+                tables.push(Table::options().from_bytes(view, path).unwrap().into());
             }
         }
     }
@@ -253,6 +263,10 @@ fn print(event: Event<'_>) {
         Event::Status(status) => print_status(status),
         Event::WorkerStarted { index, pid } => println!("started {index} {pid}"),
         Event::WorkerDied { index, status, .. } => println!("died {index} {status}"),
+        Event::GenerationChanged {
+            database,
+            generation,
+        } => println!("generation {database} {generation}"),
         Event::Log(line) => println!("log {line}"),
         Event::Stopping => println!("stopping"),
         _ => {}
@@ -267,12 +281,15 @@ fn print_status(status: &Status) {
         .iter()
         .map(|worker| known(worker.private_bytes))
         .collect();
+    let generation = |number: &Option<u64>| number.map_or("-".to_owned(), |n| n.to_string());
+    let generations: Vec<_> = status.generations.iter().map(generation).collect();
     println!(
-        "status requests={} restarts={restarts} data={} pss={} private={}",
+        "status requests={} restarts={restarts} data={} pss={} private={} generations={}",
         status.requests(),
         status.data_bytes,
         known(status.pss_total_bytes()),
-        private.join(",")
+        private.join(","),
+        generations.join(",")
     );
     // Another process reads this, and standard output is no terminal there.
     std::io::stdout().flush().unwrap();

@@ -21,6 +21,8 @@ pub(super) struct Sorted {
     pub(super) items: Vec<u8>,
     /// What all keys begin with.
     pub(super) common: Vec<u8>,
+    /// Whether there may be items of the same key.
+    pub(super) repeats: bool,
 }
 
 /// What stands for an item while a chunk is sorted: 64 bits of its key, its place and its length,
@@ -134,13 +136,14 @@ impl Chunk {
         }
         let mut items = Vec::new();
         items.try_reserve_exact(self.items.len())?;
-        let mut last = None;
+        let (mut last, mut any_repeats) = (None, false);
         for &sort_key in sort_keys.iter() {
             let repeats = last.is_some_and(|last| {
                 same_prefix(&last, &sort_key) && self.key(last) == self.key(sort_key)
             });
             if !repeats || on_duplicate == OnDuplicate::Error {
                 items.extend_from_slice(self.item(sort_key));
+                any_repeats |= repeats;
             }
             last = Some(sort_key);
         }
@@ -148,6 +151,7 @@ impl Chunk {
         Ok(Sorted {
             items,
             common: common.to_vec(),
+            repeats: any_repeats,
         })
     }
 

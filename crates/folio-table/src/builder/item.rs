@@ -1,9 +1,10 @@
 //! A record on its way into a table, as it stands in memory and in temporary files.
 //!
 //! ```text
-//! ┌─────────────────────┬──────────────┬────────────┬──────────────┬─────┬───────┐
-//! │ 2 × number + aside  │ line, coded  │ key length │ value length │ key │ value │
-//! └─────────────────────┴──────────────┴────────────┴──────────────┴─────┴───────┘
+//! ┌────────────────────┬─────────────┬────────────┬──────────────┬─────┬───────┐
+//! │ 2 × number + aside │ line, coded │ key length │ value length │ key │ value │
+//! └────────────────────┴─────────────┴────────────┴──────────────┴─────┴───────┘
+//!         6 bytes         1 to 10
 //! ```
 //!
 //! *number* counts the records as they were added; *line* is coded as its difference to that. From
@@ -13,8 +14,11 @@
 use crate::format::{HEAD_MAX_LEN, Record, encode_head};
 
 /// The longest that the two numbers before a record can be.
-const ORIGIN_MAX_LEN: usize = 2 * VARINT_MAX_LEN;
+const ORIGIN_MAX_LEN: usize = NUMBER_LEN + VARINT_MAX_LEN;
 const VARINT_MAX_LEN: usize = 10;
+
+/// More records than these bytes count would take longer to add than anyone has.
+const NUMBER_LEN: usize = 6;
 
 /// What stands before the key.
 pub(super) struct Prelude {
@@ -28,10 +32,22 @@ impl Prelude {
     pub(super) fn new(origin: Origin, aside: bool, key_len: usize, value_len: u64) -> Self {
         let mut prelude = Self {
             bytes: [0; ORIGIN_MAX_LEN + HEAD_MAX_LEN],
-            len: 0,
+            len: NUMBER_LEN,
         };
-        prelude.push_varint(origin.number << 1 | u64::from(aside));
+        let number = (origin.number << 1 | u64::from(aside)).to_le_bytes();
+        for (to, from) in prelude.bytes.iter_mut().zip(number).take(NUMBER_LEN) {
+            *to = from;
+        }
         prelude.push_varint(zigzag(origin.line.wrapping_sub(origin.number)));
+        if let (Ok(key_len @ ..0x80), Ok(value_len @ ..0x80)) =
+            (u8::try_from(key_len), u8::try_from(value_len))
+        {
+            if let Some([first, second]) = prelude.bytes.get_mut(prelude.len..prelude.len + 2) {
+                (*first, *second) = (key_len, value_len);
+                prelude.len += 2;
+            }
+            return prelude;
+        }
         let (head, head_len) = encode_head(key_len, value_len);
         let to = prelude.bytes.get_mut(prelude.len..prelude.len + head_len);
         if let (Some(to), Some(head)) = (to, head.get(..head_len)) {
@@ -92,11 +108,12 @@ impl Item {
     /// The item that `bytes` begin with; `None` if it is not whole.
     #[inline]
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        let (first, first_len) = decode_varint(bytes)?;
-        let rest = bytes.get(first_len..)?;
-        let (second, second_len) = decode_varint(rest)?;
-        let record_start = first_len + second_len;
-        let record = Record::parse(0, bytes.get(record_start..)?, u64::MAX).ok()?;
+        // No item is shorter than ten bytes.
+        let &first = bytes.first_chunk::<8>()?;
+        let first = u64::from_le_bytes(first) & ((1 << (8 * NUMBER_LEN)) - 1);
+        let (second, second_len) = decode_varint(bytes.get(NUMBER_LEN..)?)?;
+        let record_start = NUMBER_LEN + second_len;
+        let record = parse_record(bytes.get(record_start..)?)?;
         let number = first >> 1;
         let aside = first & 1 == 1;
         let content_len = if aside {
@@ -130,6 +147,20 @@ impl Item {
     #[inline]
     pub(super) fn record_len(&self) -> u64 {
         (self.key_start - self.record_start + self.key_len) as u64 + self.value_len
+    }
+}
+
+/// Most lengths have one byte.
+#[inline]
+fn parse_record(bytes: &[u8]) -> Option<Record> {
+    match *bytes {
+        [key_len @ 1..0x80, value_len @ ..0x80, ..] => Some(Record {
+            offset: 0,
+            head_len: 2,
+            key_len: usize::from(key_len),
+            value_len: u64::from(value_len),
+        }),
+        _ => Record::parse(0, bytes, u64::MAX).ok(),
     }
 }
 
@@ -186,9 +217,12 @@ mod tests {
 
     #[test]
     fn items_read_back() {
-        for (number, line) in [(0, 0), (0, u64::MAX), (300, 7), (1 << 60, 1 << 60), (5, 6)] {
-            for aside in [false, true] {
-                let (key, value) = (b"some key".as_slice(), b"or other");
+        for (number, line) in [(0, 0), (0, u64::MAX), (300, 7), (1 << 46, 1 << 60), (5, 6)] {
+            for (aside, key) in [
+                (false, "some key".to_owned()),
+                (true, "some key".repeat(100)),
+            ] {
+                let (key, value) = (key.as_bytes(), b"or other");
                 let origin = Origin { number, line };
                 let prelude = Prelude::new(origin, aside, key.len(), value.len() as u64);
                 let bytes = [prelude.as_bytes(), key, value].concat();
@@ -196,7 +230,8 @@ mod tests {
                 assert_eq!(item.origin, origin);
                 assert_eq!((item.aside, item.len), (aside, bytes.len()));
                 assert_eq!(item.key(&bytes), key);
-                assert_eq!(item.record_len(), 2 + 8 + 8);
+                let head_len = if key.len() < 128 { 2 } else { 3 };
+                assert_eq!(item.record_len(), (head_len + key.len() + 8) as u64);
                 assert_eq!(Item::parse(&bytes[..bytes.len() - 1]), None);
             }
         }

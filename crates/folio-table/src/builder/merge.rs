@@ -1,6 +1,6 @@
 //! Many runs as one.
 
-use std::cmp::Ordering;
+use std::cell::Cell;
 use std::io;
 
 use super::OnDuplicate;
@@ -23,6 +23,8 @@ pub(super) struct Merge {
     common: Vec<u8>,
     on_duplicate: OnDuplicate,
     started: bool,
+    /// Whether an item may follow that has the key of the current one, or there was one.
+    may_repeat: Cell<bool>,
 }
 
 /// A run with its current item.
@@ -35,7 +37,7 @@ struct Player {
 /// An item with the bytes that it is made of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Merged<'a> {
-    pub(super) item: Item,
+    pub(super) item: &'a Item,
     pub(super) bytes: &'a [u8],
 }
 
@@ -46,6 +48,7 @@ impl Merge {
         on_duplicate: OnDuplicate,
     ) -> io::Result<Self> {
         let common = common_beginning(&runs);
+        let may_repeat = Cell::new(runs.iter().any(Run::repeats));
         let cursors = runs.into_iter().map(|run| Cursor::new(run, read_len));
         let cursors = cursors.collect::<io::Result<Vec<_>>>()?;
         let mut merge = Self {
@@ -55,6 +58,7 @@ impl Merge {
             common,
             on_duplicate,
             started: false,
+            may_repeat,
         };
         merge.play_all();
         Ok(merge)
@@ -79,15 +83,17 @@ impl Merge {
     #[inline]
     pub(super) fn current(&self) -> Option<Merged<'_>> {
         let cursor = self.cursors.get(self.winner.cursor)?;
-        let item = *cursor.item()?;
+        let item = cursor.item()?;
         let bytes = cursor.bytes().get(..item.len)?;
         Some(Merged { item, bytes })
     }
 
-    /// See [`super::item::prefix`], of the current item.
+    /// Whether an item may follow that has the key of the current one, or there was one. The next
+    /// item has lost to the current one in a match of their own, if it is not of the same run: so
+    /// it was seen if they have the same key.
     #[inline]
-    pub(super) fn prefix(&self) -> u64 {
-        self.winner.prefix
+    pub(super) fn may_repeat(&self) -> bool {
+        self.may_repeat.get()
     }
 
     /// Plays all matches, from the leaves of the tree up: the matches' numbers begin with 1, which is the last,
@@ -133,12 +139,17 @@ impl Merge {
         let mut at = (number + self.cursors.len()) >> 1;
         while at > 0 {
             let loser = self.losers.get(at).copied().unwrap_or_default();
-            if self.is_before(loser, player) {
-                if let Some(place) = self.losers.get_mut(at) {
-                    *place = player;
-                }
-                player = loser;
+            // Both written whatever the outcome, which is as good as random: it shall not be a branch.
+            let loser_wins = self.is_before(loser, player);
+            let (winner, still_loser) = if loser_wins {
+                (loser, player)
+            } else {
+                (player, loser)
+            };
+            if let Some(place) = self.losers.get_mut(at) {
+                *place = still_loser;
             }
+            player = winner;
             at >>= 1;
         }
         self.winner = player;
@@ -147,14 +158,14 @@ impl Merge {
 
     #[inline]
     fn is_before(&self, a: Player, b: Player) -> bool {
-        match a.prefix.cmp(&b.prefix) {
-            Ordering::Less => true,
-            Ordering::Greater => false,
-            Ordering::Equal => self.is_before_in_full(a, b),
+        if a.prefix == b.prefix {
+            return self.is_before_in_full(a, b);
         }
+        a.prefix < b.prefix
     }
 
     /// Where the prefixes do not tell.
+    #[cold]
     fn is_before_in_full(&self, a: Player, b: Player) -> bool {
         let current = |player: Player| {
             let cursor = self.cursors.get(player.cursor)?;
@@ -162,6 +173,9 @@ impl Merge {
         };
         match (current(a), current(b)) {
             (Some((a_key, a_number)), Some((b_key, b_number))) => {
+                if a_key == b_key {
+                    self.may_repeat.set(true);
+                }
                 let by_preference = match self.on_duplicate {
                     OnDuplicate::Last => b_number.cmp(&a_number),
                     OnDuplicate::Error | OnDuplicate::First => a_number.cmp(&b_number),
@@ -188,10 +202,9 @@ pub(super) enum Repeats {
 pub(super) struct Distinct {
     merge: Merge,
     repeats: Repeats,
-    /// The key of the last item, where it came from, and its prefix.
+    /// The key of the last item and where it came from, if the next one may have the same.
     last_key: Vec<u8>,
     last_origin: Origin,
-    last_prefix: u64,
     /// Of all items whose key was there before, the one added first, and what to say of it.
     repeat: Option<(u64, Error)>,
 }
@@ -204,7 +217,6 @@ impl Distinct {
             // No key is empty.
             last_key: Vec::new(),
             last_origin: Origin::default(),
-            last_prefix: 0,
             repeat: None,
         }
     }
@@ -212,6 +224,11 @@ impl Distinct {
     /// What all keys have in common at their beginnings.
     pub(super) fn common(&self) -> &[u8] {
         self.merge.common()
+    }
+
+    /// Whether items of the same key may have been given.
+    pub(super) fn has_repeats(&self) -> bool {
+        self.repeats == Repeats::Keep && self.merge.may_repeat()
     }
 
     /// Goes on to the next item of another key; at first, to the first.
@@ -238,12 +255,19 @@ impl Distinct {
     #[inline]
     fn advance_by_one(&mut self) -> io::Result<bool> {
         self.merge.advance()?;
-        let Some(Merged { item, bytes }) = self.merge.current() else {
+        if !self.merge.may_repeat() {
             return Ok(false);
+        }
+        Ok(self.compare_with_last())
+    }
+
+    #[cold]
+    fn compare_with_last(&mut self) -> bool {
+        let Some(Merged { item, bytes }) = self.merge.current() else {
+            return false;
         };
         let key = item.key(bytes);
-        let prefix = self.merge.prefix();
-        if prefix == self.last_prefix && key == self.last_key {
+        if key == self.last_key {
             if self.repeats == Repeats::Refuse {
                 let number = item.origin.number;
                 if self
@@ -259,13 +283,12 @@ impl Distinct {
                     self.repeat = Some((number, error));
                 }
             }
-            return Ok(self.repeats != Repeats::Keep);
+            return self.repeats != Repeats::Keep;
         }
         self.last_key.clear();
         self.last_key.extend_from_slice(key);
         self.last_origin = item.origin;
-        self.last_prefix = prefix;
-        Ok(self.repeat.is_some())
+        self.repeat.is_some()
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Shape {
 /// The groups of all records.
 pub(super) struct Groups<'a> {
     keys: Keys<'a>,
+    /// The hash of a key with a seed; tests choose another.
+    hash: fn(&[u8], u64) -> u64,
     /// Where the last record begins.
     last_offset: u64,
     /// The fences of the groups that were written, with all words that they can have.
@@ -58,6 +60,7 @@ impl<'a> Groups<'a> {
     pub(super) fn new(keys: Keys<'a>, last_offset: u64, fences: Spool) -> Self {
         Self {
             keys,
+            hash: xxh3_64_with_seed,
             last_offset,
             fences,
             count: 0,
@@ -112,7 +115,7 @@ impl<'a> Groups<'a> {
                 self.fences.push(fence.as_bytes())?;
                 self.count += 1;
             }
-            group.keys.push((offset, xxh3_64_with_seed(key, seed)));
+            group.keys.push((offset, (self.hash)(key, seed)));
             offset += record.len();
         }
         if !group.keys.is_empty() && !group.close(pages)? {
@@ -248,5 +251,79 @@ impl Open {
             let unknowns = Equations::solve(hashes.zip(cells), attempt)?;
             Group::new(&starts, count, unknowns, attempt)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, RwLock};
+
+    use super::super::output::Output;
+    use super::*;
+    use crate::format::{PAGE_LEN, encode_head};
+
+    const DIGEST: u64 = 42;
+
+    /// Writes the groups of 1000 keys with this hash, and says how long they are.
+    fn write(hash: fn(&[u8], u64) -> u64) -> (Option<Shape>, u64) {
+        let output = Output::Memory(Arc::new(RwLock::new(Vec::new())));
+        let spool = || Spool::new(1 << 20, std::env::temp_dir());
+        let mut pages = PageWriter::new(output.clone(), spool(), 4096);
+        let mut last_offset = 0;
+        for number in 0..1000_u64 {
+            last_offset = pages.position() - PAGE_LEN;
+            let (head, head_len) = encode_head(8, 0);
+            pages.write_all(&head[..head_len]).unwrap();
+            pages.write_all(&number.to_be_bytes()).unwrap();
+        }
+        let len = pages.position() - PAGE_LEN;
+        pages.pad().unwrap();
+        pages.settle().unwrap();
+        let order = spool();
+        let keys = Keys {
+            output: &output,
+            start: PAGE_LEN,
+            len,
+            count: 1000,
+            order: &order,
+        };
+        let start = pages.position();
+        let mut groups = Groups {
+            hash,
+            ..Groups::new(keys, last_offset, spool())
+        };
+        let shape = groups.write(DIGEST, &mut pages).unwrap();
+        (shape, pages.position() - start)
+    }
+
+    #[test]
+    fn one_seed_is_enough() {
+        let (shape, len) = write(xxh3_64_with_seed);
+        let expected = Shape {
+            seed: seed_for(DIGEST, 0),
+            prefix_len: 6,
+            words: 1,
+        };
+        assert_eq!(shape, Some(expected));
+        assert_eq!(len, 10 * 64);
+    }
+
+    #[test]
+    fn keys_with_the_same_hash_get_another_seed() {
+        // In the last group, so that there are others to take back.
+        let (shape, len) = write(|key, seed| {
+            let last = key >= 995_u64.to_be_bytes().as_slice();
+            if last && seed == seed_for(DIGEST, 0) {
+                return 7;
+            }
+            xxh3_64_with_seed(key, seed)
+        });
+        assert_eq!(shape.unwrap().seed, seed_for(DIGEST, 1));
+        assert_eq!(len, 10 * 64);
+    }
+
+    #[test]
+    fn seeds_run_out() {
+        assert_eq!(write(|_, _| 7), (None, 0));
     }
 }

@@ -245,12 +245,14 @@ impl Sorter {
             loop {
                 distinct.advance()?;
                 let Some(merged) = distinct.current() else {
-                    return writer.finish(distinct.common().to_vec(), level);
+                    let common = distinct.common().to_vec();
+                    return writer.finish(common, distinct.has_repeats(), level);
                 };
                 writer.write(merged.bytes)?;
             }
         };
         let run = merge().map_err(|error| self.io_error(error))?;
+        super::reached("spilled");
         self.runs.push(run);
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::reached;
 use super::temporary::{Draft, remove_abandoned};
 use crate::{Error, Result};
 
@@ -21,6 +22,7 @@ impl Target {
         let folder = folder_of(&path);
         remove_abandoned(folder);
         let draft = Draft::create(folder).map_err(|error| Error::io("create", &path, error))?;
+        reached("created");
         Ok(Self { path, draft })
     }
 
@@ -40,8 +42,13 @@ impl Target {
         let Self { path, draft } = self;
         let synced = draft.file().sync_all();
         synced.map_err(|error| Error::io("write to disk", &path, error))?;
-        let replaced = draft.into_named().and_then(|named| named.rename(&path));
+        reached("synced");
+        let replaced = draft.into_named().and_then(|named| {
+            reached("named");
+            named.rename(&path)
+        });
         replaced.map_err(|error| Error::io("replace", &path, error))?;
+        reached("renamed");
         let folder = folder_of(&path);
         match File::open(folder).and_then(|folder| folder.sync_all()) {
             // Some file systems have no such thing for folders.

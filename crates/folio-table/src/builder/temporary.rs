@@ -36,6 +36,10 @@ struct Names {
 
 /// A file without a name, for this process to write and read.
 pub(super) fn scratch(folder: &Path) -> io::Result<File> {
+    #[cfg(test)]
+    if super::crash::names_all() {
+        return Named::create(folder)?.file.try_clone();
+    }
     if let Some(file) = unnamed(folder, OFlags::EXCL, Mode::RUSR | Mode::WUSR)? {
         return Ok(file);
     }
@@ -53,6 +57,10 @@ pub(super) enum Draft {
 impl Draft {
     /// With the mode that any new file gets.
     pub(super) fn create(folder: &Path) -> io::Result<Self> {
+        #[cfg(test)]
+        if super::crash::names_all() {
+            return Self::create_named(folder);
+        }
         let any = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
         if let Some(file) = unnamed(folder, OFlags::empty(), any)? {
             if fs::metadata(in_proc(&file)).is_ok() && lock(&file).unwrap_or(true) {

@@ -7,7 +7,7 @@ use super::{
 use crate::info::{IndexKind, Info, Section, SectionKind};
 
 /// Where things are, for a lookup. Once made, it fits together.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Layout {
     pub(crate) seed: u64,
     /// The lines that a hash can choose. More may follow, for strays.
@@ -22,7 +22,8 @@ pub(crate) struct Layout {
     pub(crate) records_len: u64,
     /// Zero if the index is a perfect one.
     pub(crate) index_offset: u64,
-    pub(crate) perfect: Option<PerfectLayout>,
+    /// Apart from the rest, since most tables have none.
+    pub(crate) perfect: Option<Box<PerfectLayout>>,
     pub(crate) order_offset: u64,
     pub(crate) sums_offset: u64,
     pub(crate) sums_len: u64,
@@ -44,7 +45,7 @@ impl Layout {
         check_records(info, records)?;
         let (index, perfect) = match info.index {
             IndexKind::Hash => (Some(check_index(info, max_reach)?), None),
-            IndexKind::Perfect => (None, Some(PerfectLayout::new(info)?)),
+            IndexKind::Perfect => (None, Some(Box::new(PerfectLayout::new(info)?))),
         };
         let expected_offset_bits = index.map_or(0, |_| offset_bits_for(records.len));
         let order_len = records.len.div_ceil(PAGE_LEN) * ORDER_ENTRY_LEN;

@@ -5,7 +5,7 @@ use std::fmt;
 use folio::ReadAt;
 
 use super::backward::Backward;
-use super::{Cursor, Position};
+use super::{Cursor, KeyRange, Position};
 use crate::format::Record;
 use crate::records::Records;
 use crate::{Result, Table, ValueRange};
@@ -197,10 +197,46 @@ impl<'a, B: ReadAt> Scan<'a, B> {
         Ok(true)
     }
 
+    /// Leaves out the records whose keys are not in a range as well.
+    ///
+    /// ```
+    /// # use folio_table::{Builder, Table};
+    /// # let mut builder = Builder::new();
+    /// # for (line, key) in (1..).zip(["a/1", "a/2", "a/3", "b/1"]) {
+    /// #     builder.add(line, key.as_bytes(), b"")?;
+    /// # }
+    /// # let table = Table::from_bytes(builder.to_vec()?, "paths")?;
+    /// let mut scan = table.scan_prefix("a/")?;
+    /// scan.narrow("a/2"..)?;
+    /// assert_eq!(scan.remaining(), 2);
+    /// # Ok::<(), folio_table::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`Table::scan`].
+    pub fn narrow(&mut self, range: impl KeyRange) -> Result<()> {
+        let other = self.table().scan(range)?;
+        self.skip_to(other.records.next());
+        self.skip_back_to(other.back);
+        Ok(())
+    }
+
     fn skip_to(&mut self, place: Position) {
         if place.rank > self.records.passed() {
             let past = place.rank > self.back.rank;
             self.records.go_to(if past { self.back } else { place });
+        }
+    }
+
+    fn skip_back_to(&mut self, place: Position) {
+        if place.rank < self.back.rank {
+            let front = self.records.next();
+            self.back = if place.rank < front.rank {
+                front
+            } else {
+                place
+            };
         }
     }
 

@@ -16,7 +16,7 @@ use super::Store;
 use super::folder::{Folder, open_regular};
 use super::lock;
 use super::sequence::{Hint, NOTHING, UNSETTLED};
-use crate::{Error, Result, Table};
+use crate::{Checked, Error, Result, Table, Verify};
 
 /// Follows the generations of a store.
 ///
@@ -70,6 +70,18 @@ impl Store {
         self.reader_with(|file, path| {
             let bytes = Source::options().of_file(file, path)?.whole()?;
             Table::from_bytes(bytes, path)
+        })
+    }
+
+    /// As [`reader`](Self::reader), with the checksums of pages checked when `verify` says.
+    ///
+    /// # Errors
+    ///
+    /// As for [`reader`](Self::reader), and those of [`TableOptions::open`](crate::TableOptions::open).
+    pub fn checked_reader(&self, verify: Verify) -> Result<StoreReader<Checked<View>>> {
+        self.reader_with(move |file, path| {
+            let bytes = Source::options().of_file(file, path)?.whole()?;
+            Table::from_bytes(bytes, path)?.checked(verify)
         })
     }
 
@@ -218,8 +230,8 @@ impl<B> Generation<B> {
 
 /// Times that CURRENT is read anew, since what it named was gone when it was to be opened.
 const ATTEMPTS: u32 = 1000;
-/// How long to wait for whoever has a generation to himself, in all.
-const PATIENCE: u32 = 100;
+/// Times to wait for whoever has the current generation to himself.
+const PATIENCE: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Opens what is current now, or becomes so meanwhile.
@@ -233,15 +245,16 @@ fn open_current<B>(folder: &Folder, open: &Open<B>) -> Result<Generation<B>> {
                 path: folder.path().to_owned(),
             });
         }
-        if before.replace(number) == Some(number) {
-            // It is still the one that could not be had.
-            patience = patience.saturating_sub(1);
-            thread::sleep(PAUSE);
-        }
-        match open_locked(folder, number, patience)? {
-            Some(file) => return open_table(folder, number, file, open),
-            None if patience == 0 => break,
-            None => {}
+        let is_same = before.replace(number) == Some(number);
+        match open_locked(folder, number, patience > 0)? {
+            Opened::Ours(file) => return open_table(folder, number, file, open),
+            // It was current before it was looked for, and still is: nobody pruned it.
+            Opened::Gone if is_same => break,
+            Opened::Taken if is_same => {
+                patience = patience.saturating_sub(1);
+                thread::sleep(PAUSE);
+            }
+            Opened::Gone | Opened::Taken => {}
         }
     }
     Err(Error::NoGeneration {
@@ -250,25 +263,38 @@ fn open_current<B>(folder: &Folder, open: &Open<B>) -> Result<Generation<B>> {
     })
 }
 
-/// Opens the file of a generation, and sees to it that it is not pruned. `None` if it is
-/// gone, or somebody has it who is about to remove it.
-fn open_locked(folder: &Folder, number: u64, patience: u32) -> Result<Option<File>> {
+/// What became of the opening of a generation's file.
+enum Opened {
+    /// It is open, and will not be pruned.
+    Ours(File),
+    /// It has no name any more.
+    Gone,
+    /// Somebody has it to himself, perhaps to remove it.
+    Taken,
+}
+
+/// Opens the file of a generation, and sees to it that it is not pruned.
+fn open_locked(folder: &Folder, number: u64, patient: bool) -> Result<Opened> {
     let path = folder.generation(number);
     let file = match open_regular(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Opened::Gone),
         Err(error) => return Err(Error::io("open", &path, error)),
     };
     folder.step("generation opened");
     // Nobody removes what is current. Whoever has it and lets not go is no part of folio, and
     // cannot keep others from reading, since what is mapped stays even when it is removed.
-    if !lock::share(&file) && patience > 0 {
-        return Ok(None);
+    if !lock::share(&file) && patient {
+        return Ok(Opened::Taken);
     }
     // Removed between the opening and the lock?
     let links = file.metadata().map(|metadata| metadata.nlink());
     let links = links.map_err(|error| Error::io("look at", &path, error))?;
-    Ok((links > 0).then_some(file))
+    Ok(if links > 0 {
+        Opened::Ours(file)
+    } else {
+        Opened::Gone
+    })
 }
 
 fn open_table<B>(

@@ -7,6 +7,8 @@ use folio_table::{Builder, Error, MAX_KEY_LEN, OnDuplicate, SectionKind, Table};
 
 use crate::random::Random;
 
+mod model;
+
 fn builder(keys: &[&str]) -> Builder {
     let mut builder = Builder::new();
     for (line, key) in (1..).zip(keys) {
@@ -257,4 +259,21 @@ fn tables_are_shared_between_threads() {
             scope.spawn(|| assert!(table.contains(b"a").unwrap()));
         }
     });
+}
+
+/// What the fuzz target `builds` does, with random bytes, and with such that make sense more often.
+#[test]
+fn random_inputs() {
+    let mut random = Random::new(1);
+    for round in 0..600 {
+        let len = random.below(1 + round * 5);
+        let mut input = random.bytes(len);
+        if round % 2 == 0 {
+            let alphabet = b"aab\t\n\n,\"{}:key1";
+            for byte in input.iter_mut().skip(2) {
+                *byte = alphabet[usize::from(*byte) % alphabet.len()];
+            }
+        }
+        model::run(&input);
+    }
 }

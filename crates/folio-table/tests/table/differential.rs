@@ -51,6 +51,8 @@ fn check_with(map: &Map, index: IndexKind, random: &mut Random) {
         table.read_value(range, &mut out).unwrap();
         assert_eq!(&out[6..], value);
         assert!(table.contains(key).unwrap());
+        assert_eq!(table.value_slice(range).unwrap(), value);
+        assert_eq!(table.get_slice(key).unwrap(), Some(value.as_slice()));
         // Neighbours of a key are hardly ever keys.
         let mut other = key.clone();
         other.push(0);

@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use folio_table::{Error, Table};
 
-use crate::damage::use_all;
+use crate::damage::{use_all, use_order};
 use crate::random::Random;
-use crate::small::{self, Section, field, section_entry};
+use crate::small::{self, PAGE, Section, field, section_entry};
 
 /// Uses a table as far as it opens, and says whether it stood all checks.
 pub(crate) fn stands(bytes: &[u8]) -> bool {
@@ -16,6 +16,7 @@ pub(crate) fn stands(bytes: &[u8]) -> bool {
         return false;
     };
     use_all(&table);
+    use_order(&table);
     let stands = table.verify(|_| ()).is_ok();
     for threads in [1, 3] {
         let found = table.verify_all(NonZeroUsize::new(threads).unwrap(), |_| ());
@@ -288,6 +289,7 @@ fn ranges_of_values_outside_the_file() {
             Err(Error::Bytes(_))
         ));
         assert_eq!(out, b"before");
+        assert!(matches!(table.value_slice(range), Err(Error::Bytes(_))));
     }
 }
 
@@ -306,6 +308,9 @@ fn any_flipped_byte_with_right_checksums() {
                 continue;
             };
             use_all(&table);
+            if at % 5 == 2 || matches!(section, Section::Order) {
+                use_order(&table);
+            }
             if table.verify(|_| ()).is_err() {
                 continue;
             }
@@ -345,5 +350,71 @@ fn random_changes_with_right_checksums() {
         }
         small::mend_pages(&mut bytes, sums.clone());
         stands(&bytes);
+    }
+}
+
+/// Two records that follow each other change places, and the index is told.
+#[test]
+fn records_out_of_order() {
+    let whole = small::table();
+    let records = small::range(&whole, Section::Records);
+    let mut sorted = small::records().to_vec();
+    sorted.sort();
+    let len = |n: usize| 2 + sorted[n].0.len() + sorted[n].1.len();
+    // Neither is the first of its page, for the sake of the order section.
+    let first = (1..60).find(|&n| len(n) == len(n + 1)).unwrap();
+    let at: usize = (0..first).map(len).sum();
+    let len = len(first);
+    assert!(at + 2 * len < PAGE);
+
+    let mut bytes = whole.clone();
+    bytes[records.start + at..][..2 * len].rotate_left(len);
+    let offset_bits = u32::from_le_bytes(bytes[field::OFFSET_BITS..][..4].try_into().unwrap());
+    for line in small::range(&whole, Section::Index).step_by(64) {
+        for slot in (0..usize::from(bytes[line + 60])).map(|slot| line + 20 + 4 * slot) {
+            // Offsets of a table as small as this are in the lower part of a slot.
+            let lower = u32::from_le_bytes(bytes[slot..slot + 4].try_into().unwrap());
+            let offset = usize::try_from(lower & ((1 << offset_bits) - 1)).unwrap();
+            let moved = match offset {
+                offset if offset == at => at + len,
+                offset if offset == at + len => at,
+                offset => offset,
+            };
+            let lower = lower - u32::try_from(offset).unwrap() + u32::try_from(moved).unwrap();
+            small::set_u32(&mut bytes, slot, lower);
+        }
+    }
+    let sums = sums(&bytes);
+    small::mend_pages(&mut bytes, sums);
+    assert!(!stands(&bytes));
+    let table = Table::from_bytes(bytes.as_slice(), "hostile").unwrap();
+    let error = table.verify(|_| ()).unwrap_err();
+    let expected = format!(
+        "hostile: damaged at byte {}: a key that is not above the one before it",
+        records.start + at + len
+    );
+    assert_eq!(error.to_string(), expected);
+    // Whoever has no need of the order is none the worse for it.
+    for (key, value) in small::records() {
+        assert_eq!(table.get(key).unwrap().as_ref(), Some(value));
+    }
+}
+
+#[test]
+fn an_order_section_of_impossible_numbers() {
+    let whole = small::table();
+    let order = small::range(&whole, Section::Order);
+    let numbers = [0, 1, 77, 4095, 4096, 1 << 32, 1 << 48, 1 << 63, u64::MAX];
+    for at in order.step_by(8) {
+        for number in numbers {
+            if small::u64_at(&whole, at) == number {
+                continue;
+            }
+            let mut bytes = whole.clone();
+            small::set_u64(&mut bytes, at, number);
+            let sums = sums(&bytes);
+            small::mend_pages(&mut bytes, sums);
+            assert!(!stands(&bytes), "{number:#x} at {at}");
+        }
     }
 }

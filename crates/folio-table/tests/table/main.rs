@@ -15,6 +15,7 @@ mod hostile;
 mod importing;
 mod ordered;
 mod out_of_core;
+mod patched;
 mod perfect;
 mod random;
 mod small;

@@ -192,3 +192,59 @@ fn names(folder: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+const FOLDER: &str = "FOLIO_TEST_FOLDER";
+const LONG_VALUE_LEN: usize = 100 << 20;
+
+/// Does what the test below says, in a process of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn child_with_a_long_value() {
+    const MEMORY: u64 = 4 << 20;
+    let Some(folder) = std::env::var_os(FOLDER) else {
+        return;
+    };
+    let folder = Path::new(&folder);
+    let value = vec![7; LONG_VALUE_LEN];
+    let mut builder = Builder::new().memory_bytes(MEMORY).temporary_folder(folder);
+    for number in 0..50_000_u32 {
+        let key = number.wrapping_mul(0x9e37_79b9).to_be_bytes();
+        builder.add(u64::from(number), &key, &[1; 1000]).unwrap();
+    }
+    builder.add(0, b"long value", &value).unwrap();
+    // Keys as long as can be.
+    for number in 0..300_u16 {
+        let mut key = vec![b'k'; 1 << 16];
+        key[65_000..65_002].copy_from_slice(&number.to_be_bytes());
+        builder.add(0, &key, b"").unwrap();
+    }
+    builder.write_to(&folder.join("t.folio")).unwrap();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.unwrap().trim().strip_suffix(" kB").unwrap();
+    let peak = peak.parse::<u64>().unwrap() << 10;
+    let allowed = LONG_VALUE_LEN as u64 + MEMORY + (32 << 20);
+    assert!(peak <= allowed, "{peak} bytes taken");
+    // Else the figure would say nothing.
+    assert!(peak > LONG_VALUE_LEN as u64);
+}
+
+/// A value longer than the memory is not held a second time, and neither are many long keys.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_value_longer_than_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "out_of_core::child_with_a_long_value", "--quiet"]);
+    let output = child.env(FOLDER, folder.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+
+    assert_eq!(names(folder.path()), ["t.folio"]);
+    let table = Table::open(folder.path().join("t.folio")).unwrap();
+    table.verify(|_| ()).unwrap();
+    assert_eq!(table.count(), 50_301);
+    let value = table.get(b"long value").unwrap().unwrap();
+    assert_eq!(value.len(), LONG_VALUE_LEN);
+    assert!(value.iter().all(|byte| *byte == 7));
+}

@@ -90,6 +90,26 @@ fn long_keys_get_long_fences() {
 }
 
 #[test]
+fn any_memory_gives_the_same_table() {
+    let build = |memory| {
+        let mut builder = Builder::new()
+            .index(IndexKind::Perfect)
+            .memory_bytes(memory);
+        for number in 0..20_000_u64 {
+            let key = (number * 7919 % 20_000).to_be_bytes();
+            builder.add(number, &key, b"value").unwrap();
+        }
+        builder.to_vec().unwrap()
+    };
+    let expected = build(1 << 30);
+    for memory in [1, 10_000, 1_000_000] {
+        assert!(build(memory) == expected, "{memory}");
+    }
+    let table = Table::from_bytes(expected, "t").unwrap();
+    table.verify(|_| ()).unwrap();
+}
+
+#[test]
 fn groups_of_long_records_are_small() {
     let mut random = Random::new(3);
     for (value_len, groups) in [(0, 3..4), (500, 3..4), (1000, 4..6), (10_000, 42..45)] {

@@ -59,7 +59,7 @@ impl Fixture {
     unsafe_code,
     reason = "memmap2 leaves to its caller that the file does not change"
 )]
-pub(super) fn map(file: &File) -> std::io::Result<memmap2::Mmap> {
+pub(in crate::groups) fn map(file: &File) -> std::io::Result<memmap2::Mmap> {
     // SAFETY: the file is a temporary one of this process alone, unlinked when the bench ends,
     // and nobody writes to it or cuts it short after it was filled.
     unsafe { memmap2::Mmap::map(file) }

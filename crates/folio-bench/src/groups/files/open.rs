@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 use super::fixture::map;
 use crate::args::Settings;
 use crate::measure::{Clock, Plan, Work, interleave};
-use crate::row::{Bench, Costs, Skipped, Spec};
+use crate::row::{Bench, Costs, Measured, Skipped, Spec};
 
 pub(in crate::groups) fn open() -> Bench {
     Bench {
@@ -29,7 +29,7 @@ pub(in crate::groups) fn open() -> Bench {
     }
 }
 
-fn measure(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
+fn measure(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     let mut file = NamedTempFile::new()?;
     file.write_all(&[7; 4096])?;
     file.as_file().sync_all()?;
@@ -49,9 +49,9 @@ fn measure(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
         Ok(())
     });
     let [folio, peer] = interleave(Plan::of(settings), Clock::Wall, || Ok(()), [folio, memmap2])?;
-    Ok(vec![Costs {
+    Ok(vec![Ok(Costs {
         folio,
         peer,
         limit: None,
-    }])
+    })])
 }

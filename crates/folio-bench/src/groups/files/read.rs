@@ -10,7 +10,7 @@ use crate::args::Settings;
 use crate::groups::pages::touch_slice;
 use crate::groups::random::Random;
 use crate::measure::{Clock, Plan, Work, interleave};
-use crate::row::{Bench, Costs, Skipped, Spec};
+use crate::row::{Bench, Costs, Measured, Skipped, Spec};
 
 /// How much a row of this group reads at once.
 const READ_LEN: usize = 64;
@@ -42,7 +42,7 @@ pub(in crate::groups) fn read_at_64() -> Bench {
     }
 }
 
-fn measure_read_at_64(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
+fn measure_read_at_64(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     let fixture = Fixture::of(settings)?;
     let Fixture {
         view,
@@ -74,7 +74,7 @@ fn measure_read_at_64(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
         peer,
         limit: Some(memcpy.clone()),
     };
-    Ok(vec![row(memmap2), row(pread)])
+    Ok(vec![Ok(row(memmap2)), Ok(row(pread))])
 }
 
 /// The work of one contestant: that many reads, each at an offset of its own.
@@ -119,7 +119,7 @@ pub(in crate::groups) fn get_u64() -> Bench {
     }
 }
 
-fn measure_get_u64(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
+fn measure_get_u64(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     let fixture = Fixture::of(settings)?;
     let Fixture { view, mapped, .. } = &fixture;
     let last = u64::try_from(mapped.len() - size_of::<u64>())?;
@@ -147,11 +147,11 @@ fn measure_get_u64(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
         || fixture.touch(),
         [folio, pointer],
     )?;
-    Ok(vec![Costs {
+    Ok(vec![Ok(Costs {
         folio,
         peer,
         limit: None,
-    }])
+    })])
 }
 
 /// What a program does that trusts its offsets.
@@ -180,7 +180,7 @@ pub(in crate::groups) fn frozen() -> Bench {
     }
 }
 
-fn measure_frozen(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
+fn measure_frozen(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     let fixture = Fixture::of(settings)?;
     let memory = &fixture.memory;
     let frozen = folio::Frozen::copy_of(memory)?;
@@ -197,9 +197,9 @@ fn measure_frozen(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
         },
         [ours, theirs],
     )?;
-    Ok(vec![Costs {
+    Ok(vec![Ok(Costs {
         folio,
         peer,
         limit: None,
-    }])
+    })])
 }

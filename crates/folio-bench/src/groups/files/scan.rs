@@ -11,7 +11,7 @@ use folio::Source;
 use super::fixture::{Fixture, map};
 use crate::args::Settings;
 use crate::measure::{Clock, Plan, Work, interleave};
-use crate::row::{Bench, Costs, Skipped, Spec};
+use crate::row::{Bench, Costs, Measured, Skipped, Spec};
 
 /// How much the loop of reads takes at once.
 const READ_BYTES: usize = 256 << 10;
@@ -43,7 +43,7 @@ pub(in crate::groups) fn scan() -> Bench {
     }
 }
 
-fn measure(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
+fn measure(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     let fixture = Fixture::of(settings)?;
     let path = fixture.path.path();
     let expected = newlines(&fixture.memory);
@@ -67,7 +67,7 @@ fn measure(settings: &Settings) -> Result<Vec<Costs>, Skipped> {
         peer,
         limit: None,
     };
-    Ok(vec![row(memmap2), row(read)])
+    Ok(vec![Ok(row(memmap2)), Ok(row(read))])
 }
 
 fn scans<'a>(expected: usize, scan: impl Fn() -> Result<usize, Skipped> + 'a) -> Work<'a> {

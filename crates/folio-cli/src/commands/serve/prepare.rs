@@ -8,12 +8,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use folio::{Kind, Source, View};
-use folio_server::sample;
+use folio_server::{Database, sample};
 use folio_table::import::Format;
-use folio_table::{Builder, Table};
+use folio_table::{Builder, Store, Table};
 
 use crate::commands::build::{self, InputArgs};
-use crate::commands::cat;
+use crate::commands::verify::VerifyArgs;
+use crate::commands::{cat, store};
 use crate::failure::{Failure, Outcome};
 use crate::progress;
 
@@ -46,14 +47,19 @@ pub(crate) fn sample() -> Outcome<Table<View>> {
     Ok(Table::open(&path)?)
 }
 
-/// Opens a table, or builds one from an input.
-pub(crate) fn table(path: &Path, input: &InputArgs) -> Outcome<Table<View>> {
+/// Opens a table or a store, or builds a table from an input.
+pub(crate) fn table(path: &Path, input: &InputArgs, verify: VerifyArgs) -> Outcome<Database> {
     if path == Path::new("-") {
-        return from_stream(&Source::stdin()?, input);
+        let table = from_stream(&Source::stdin()?, input)?;
+        return Ok(verify.check(table)?.into());
+    }
+    if Store::is_at(path) {
+        let reader = store::open(path)?.checked_reader(verify.when());
+        return Ok(reader.map_err(store::explain)?.into());
     }
     let is_input = input.format.is_some() || Format::from_path(path).is_some();
     if !is_input {
-        return Table::open(path).map_err(|error| {
+        let table = Table::open(path).map_err(|error| {
             let is_other = matches!(error, folio_table::Error::NotATable { .. });
             let failure = Failure::from(error);
             if is_other {
@@ -63,14 +69,16 @@ pub(crate) fn table(path: &Path, input: &InputArgs) -> Outcome<Table<View>> {
             } else {
                 failure
             }
-        });
+        })?;
+        return Ok(verify.check(table)?.into());
     }
     let source = cat::open(path)?;
-    if source.kind() == Kind::Mapped {
-        from_file(&source, input)
+    let table = if source.kind() == Kind::Mapped {
+        from_file(&source, input)?
     } else {
-        from_stream(&source, input)
-    }
+        from_stream(&source, input)?
+    };
+    Ok(verify.check(table)?.into())
 }
 
 /// Builds from a regular file, or takes what was built from the very same one before.
@@ -94,16 +102,15 @@ fn from_file(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
     if let Ok(table) = Table::open(&built) {
         return Ok(table);
     }
-    build::import(std::slice::from_ref(source), input)?.write_to(&built)?;
+    build::import(std::slice::from_ref(source), input, &built)?.write()?;
     remove_older(&folder, &family, &name);
     Ok(Table::open(&built)?)
 }
 
 /// Builds from what can be read once; the file goes when the server does.
 fn from_stream(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
-    let imported = build::import(std::slice::from_ref(source), input)?;
     let path = cache_folder()?.join(format!("stream-{}.folio", std::process::id()));
-    imported.write_to(&path)?;
+    build::import(std::slice::from_ref(source), input, &path)?.write()?;
     let table = open_as(&path, source.path());
     // The mapping keeps the bytes.
     fs::remove_file(&path)

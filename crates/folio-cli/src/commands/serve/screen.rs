@@ -3,12 +3,10 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use console::Term;
-use folio::View;
-use folio_server::{Event, Status, WorkerStatus};
-use folio_table::Table;
+use folio_server::{Database, Event, Status, WorkerStatus};
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::failure::complain;
@@ -24,6 +22,7 @@ pub(crate) struct Addresses {
 #[derive(Debug)]
 pub(crate) struct Served {
     name: String,
+    generation: Option<u64>,
     count: u64,
     file_len: u64,
 }
@@ -42,9 +41,15 @@ pub(crate) struct Screen {
 }
 
 impl Served {
-    pub(crate) fn of(table: &Table<View>) -> Self {
+    /// A store is called by its folder.
+    pub(crate) fn of(path: &Path, table: &Database) -> Self {
+        let name = match table.generation() {
+            Some(_) => path,
+            None => table.name(),
+        };
         Self {
-            name: table.name().display().to_string(),
+            name: name.display().to_string(),
+            generation: table.generation(),
             count: table.count(),
             file_len: table.info().file_len,
         }
@@ -85,6 +90,10 @@ impl Screen {
             } => self.say(&format!(
                 "worker {index} (pid {pid}) ended by {status}; restarting in {restart_in:.0?}"
             )),
+            Event::GenerationChanged {
+                database,
+                generation,
+            } => self.say_out(&self.changed(*database, *generation)),
             Event::Log(line) => self.say(line),
             Event::Stopping => self.say("stopping"),
             _ => {}
@@ -94,9 +103,13 @@ impl Screen {
     fn heading(&self) -> String {
         let mut text = String::new();
         for (number, table) in self.tables.iter().enumerate() {
+            let generation = table
+                .generation
+                .map(|number| format!("generation {number}, "));
+            let generation = generation.unwrap_or_default();
             let _ = writeln!(
                 text,
-                "serving {} as number {number}: {} keys, {}",
+                "serving {} as number {number}: {generation}{} keys, {}",
                 table.name,
                 HumanCount(table.count),
                 HumanBytes(table.file_len)
@@ -109,6 +122,11 @@ impl Screen {
             let _ = writeln!(text, "listening on {}", path.display());
         }
         text
+    }
+
+    fn changed(&self, database: usize, generation: u64) -> String {
+        let name = self.tables.get(database).map_or("?", |table| &table.name);
+        format!("serving {name} as number {database}: generation {generation}\n")
     }
 
     /// Prints to stdout, above the table.

@@ -7,7 +7,6 @@ use folio_table::{Store, Table};
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::commands::build::{self, InputArgs};
-use crate::commands::cat;
 use crate::failure::{Failure, Outcome, say};
 
 /// Make a table, or what is built from inputs, the current generation.
@@ -38,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         paths => {
             let sources = paths.iter().map(|path| {
                 if is_input(path, &args.input) {
-                    return Ok(cat::open(path)?);
+                    return build::open_in_order(path);
                 }
                 Err(Failure::new(format!(
                     "{}: several paths are several inputs, and this is none by its name",
@@ -48,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             });
             let sources = sources.collect::<Outcome<Vec<_>>>()?;
             let store = Store::create(&args.folder)?;
-            store.publish_with(|path| build::import(&sources, &args.input)?.write_to(path))?
+            store.publish_with(|path| build::import(&sources, &args.input, path)?.write())?
         }
     };
     report(&args.folder, number)
