@@ -1,6 +1,6 @@
 //! Many worker processes serve folio tables from one copy in memory.
 //!
-//! A [`Supervisor`] opens tables and sockets, forks the workers, and starts those
+//! A [`Supervisor`] takes tables and stores, opens sockets, forks the workers, and starts those
 //! again that die. The workers inherit the mappings of the tables, so that all of
 //! them read the same pages of physical memory, and speak the Redis serialization
 //! protocol (RESP2 and RESP3): `redis-cli`, `redis-benchmark` and client libraries

@@ -10,8 +10,10 @@ use folio::ReadAt;
 
 pub use value::{Value, ValueRange};
 
+use crate::format::Line;
 use crate::{Error, Result, Table};
 use hash_index::Probe;
+use value::Found;
 
 impl<B: ReadAt> Table<B> {
     /// The value of a key, in a buffer of its own; `None` if there is no such key.
@@ -45,8 +47,9 @@ impl<B: ReadAt> Table<B> {
     /// Those of [`get`](Self::get).
     #[inline]
     pub fn get_into(&self, key: &[u8], out: &mut Vec<u8>) -> Result<bool> {
-        match self.find(key)? {
-            Some(value) => value.append_to(out).map(|()| true),
+        let mut head = [0; HEAD];
+        match self.search(key, &mut head)? {
+            Some(found) => self.append(&found, &head, out).map(|()| true),
             None => Ok(false),
         }
     }
@@ -59,21 +62,13 @@ impl<B: ReadAt> Table<B> {
     /// [`Error::Bytes`] and [`Error::Damaged`], as for [`get`](Self::get).
     #[inline]
     pub fn find(&self, key: &[u8]) -> Result<Option<Value<'_, B>>> {
-        if self.layout.home_lines == 0 {
-            return self.find_by_groups(key);
-        }
-        let probe = self.probe(key);
-        let line = self.line(probe.home)?;
-        for offset in line.matches(probe.tag) {
-            if let Some(value) = self.compare(offset, key)? {
-                return Ok(Some(value));
-            }
-        }
-        if line.sends_on(probe.tag) {
-            let reach = self.reach(probe.home, &line)?;
-            return self.find_stray(key, probe, reach);
-        }
-        Ok(None)
+        let mut head = [0; HEAD];
+        let found = self.search(key, &mut head)?;
+        Ok(found.map(|found| Value {
+            table: self,
+            found,
+            head,
+        }))
     }
 
     /// Where the value of a key stands; `None` if there is no such key.
@@ -83,7 +78,8 @@ impl<B: ReadAt> Table<B> {
     /// Those of [`find`](Self::find).
     #[inline]
     pub fn locate(&self, key: &[u8]) -> Result<Option<ValueRange>> {
-        Ok(self.find(key)?.map(|value| value.range()))
+        let found = self.search(key, &mut [0; HEAD])?;
+        Ok(found.map(|found| found.range))
     }
 
     /// Whether there is such a key.
@@ -124,14 +120,42 @@ impl<B: ReadAt> Table<B> {
         Ok(())
     }
 
+    /// Looks a key up. `head` has the first bytes of its record then.
+    #[inline]
+    fn search(&self, key: &[u8], head: &mut [u8; HEAD]) -> Result<Option<Found>> {
+        if self.layout.home_lines == 0 {
+            return self.search_groups(key, head);
+        }
+        let probe = self.probe(key);
+        let mut line = Line::default();
+        self.read_line(probe.home, &mut line)?;
+        for offset in line.matches(probe.tag) {
+            if let Some(found) = self.compare(offset, key, head)? {
+                return Ok(Some(found));
+            }
+        }
+        if line.sends_on(probe.tag) {
+            let reach = self.reach(probe.home, &line)?;
+            return self.search_strays(key, probe, reach, head);
+        }
+        Ok(None)
+    }
+
     /// Looks for a key that found no room in its home line.
     #[inline(never)]
-    fn find_stray(&self, key: &[u8], probe: Probe, reach: u64) -> Result<Option<Value<'_, B>>> {
+    fn search_strays(
+        &self,
+        key: &[u8],
+        probe: Probe,
+        reach: u64,
+        head: &mut [u8; HEAD],
+    ) -> Result<Option<Found>> {
+        let mut line = Line::default();
         for step in 1..=reach {
-            let line = self.line(probe.home + step)?;
+            self.read_line(probe.home + step, &mut line)?;
             for offset in line.matches(probe.tag) {
-                if let Some(value) = self.compare(offset, key)? {
-                    return Ok(Some(value));
+                if let Some(found) = self.compare(offset, key, head)? {
+                    return Ok(Some(found));
                 }
             }
         }

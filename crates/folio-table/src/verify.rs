@@ -9,7 +9,7 @@ use folio::ReadAt;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use zerocopy::little_endian::U64;
 
-use crate::format::{FOOTER_LEN, ORDER_ENTRY_LEN, OrderEntry, PAGE_LEN, Record};
+use crate::format::{FOOTER_LEN, Line, ORDER_ENTRY_LEN, OrderEntry, PAGE_LEN, Record};
 use crate::info::SectionKind;
 use crate::order::Position;
 use crate::records::Records;
@@ -157,8 +157,9 @@ impl<B: ReadAt> Table<B> {
             return verify_totals(self, perfect);
         }
         let (mut used, mut reach) = (0, 0);
+        let mut line = Line::default();
         for number in 0..self.layout.lines {
-            let line = self.line(number)?;
+            self.read_line(number, &mut line)?;
             used += u64::from(line.used);
             reach = reach.max(u64::from(line.reach));
             if !line.is_tidy() {

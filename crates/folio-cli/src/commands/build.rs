@@ -39,13 +39,20 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "hash", value_name = "KIND")]
     index: IndexName,
 
+    #[command(flatten)]
+    memory: MemoryArgs,
+
+    #[command(flatten)]
+    options: InputArgs,
+}
+
+/// With how much memory a table is built.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct MemoryArgs {
     /// How much memory to use, beside some MiB for the program itself; K, M, G or T (or KiB,
     /// MiB, GiB, TiB) after the number multiply by powers of 1024. At least 1M.
     #[arg(long, value_name = "SIZE", default_value = DEFAULT_MEMORY, value_parser = parse_memory)]
     memory: u64,
-
-    #[command(flatten)]
-    options: InputArgs,
 }
 
 /// Less would be spent on writing and reading temporary files over and over.
@@ -114,7 +121,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         IndexName::Hash => IndexKind::Hash,
         IndexName::Perfect => IndexKind::Perfect,
     };
-    let builder = Builder::new().memory_bytes(args.memory).index(index);
+    let builder = args.memory.builder().index(index);
     let info = import_into(builder, &[source], &args.options, &args.output)?.write()?;
     say(&format!(
         "{}: {} records, {}",
@@ -154,7 +161,8 @@ pub(crate) fn import(sources: &[Source], args: &InputArgs, output: &Path) -> Out
     import_into(Builder::new(), sources, args, output)
 }
 
-fn import_into(
+/// The same into a builder with settings of its own.
+pub(crate) fn import_into(
     builder: Builder,
     sources: &[Source],
     args: &InputArgs,
@@ -230,6 +238,12 @@ fn explain(error: Error, inputs: &str) -> Failure {
             Failure::new(named)
         }
         error => error.into(),
+    }
+}
+
+impl MemoryArgs {
+    pub(crate) fn builder(self) -> Builder {
+        Builder::new().memory_bytes(self.memory)
     }
 }
 

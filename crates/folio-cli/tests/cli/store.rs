@@ -120,7 +120,7 @@ fn lists_objects() {
 fn publishes_from_a_pipe() {
     let folder = Folder::new();
     let arguments = [
-        "store", "publish", "s", "-", "--format", "csv", "--key", "name",
+        "store", "publish", "s", "-", "--format", "csv", "--key", "name", "--memory", "1M",
     ];
     let csv = b"city,name\nLondon,Ada\n";
     folder.folio_reading(arguments, csv).success();

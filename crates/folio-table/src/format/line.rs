@@ -79,6 +79,7 @@ impl Line {
         used <= SLOTS && unused.all(|(high, low)| high.get() == 0 && low.get() == 0)
     }
 
+    #[inline]
     fn slot(&self, index: usize) -> u64 {
         let high = self.high.get(index).map_or(0, |high| high.get());
         let low = self.low.get(index).map_or(0, |low| low.get());
@@ -155,6 +156,7 @@ pub(crate) fn home_line(hash: u64, home_lines: u64) -> u64 {
     (product >> 64) as u64
 }
 
+#[inline]
 fn bits_32_to_47(bits: u64) -> u16 {
     let [_, _, _, _, e, f, ..] = bits.to_le_bytes();
     u16::from_le_bytes([e, f])

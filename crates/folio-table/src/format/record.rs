@@ -23,24 +23,25 @@ impl Record {
     /// The error is what is wrong with the record.
     #[inline]
     pub(crate) fn parse(offset: u64, bytes: &[u8], room: u64) -> Result<Self, &'static str> {
-        // Most lengths take a byte each.
-        let record = match *bytes {
-            [key_len @ 1..=0x7f, value_len @ 0..=0x7f, ..] => Self {
+        // The lengths of most records take a byte each.
+        if let &[key_len @ 1..0x80, value_len @ 0..0x80, ..] = bytes {
+            let record = Self {
                 offset,
                 head_len: 2,
                 key_len: usize::from(key_len),
                 value_len: u64::from(value_len),
-            },
-            _ => Self::parse_long(offset, bytes)?,
-        };
-        if record.len() > room {
-            return Err("a record that runs over the end of the records section");
+            };
+            return if record.len() <= room {
+                Ok(record)
+            } else {
+                Err(TOO_LONG)
+            };
         }
-        Ok(record)
+        Self::parse_any(offset, bytes, room)
     }
 
-    /// Reads lengths of any number of bytes.
-    fn parse_long(offset: u64, bytes: &[u8]) -> Result<Self, &'static str> {
+    #[inline(never)]
+    fn parse_any(offset: u64, bytes: &[u8], room: u64) -> Result<Self, &'static str> {
         let (key_len, key_len_len) = decode(bytes).ok_or(BAD_LENGTH)?;
         let rest = bytes.get(key_len_len..).unwrap_or_default();
         let (value_len, value_len_len) = decode(rest).ok_or(BAD_LENGTH)?;
@@ -52,6 +53,9 @@ impl Record {
         };
         if record.key_len == 0 || record.key_len > MAX_KEY_LEN {
             return Err("a key length that no key has");
+        }
+        if record.len() > room {
+            return Err(TOO_LONG);
         }
         Ok(record)
     }
@@ -104,6 +108,7 @@ pub(crate) fn encode_head(key_len: usize, value_len: u64) -> ([u8; HEAD_MAX_LEN]
 }
 
 const BAD_LENGTH: &str = "a length that is no number";
+const TOO_LONG: &str = "a record that runs over the end of the records section";
 
 /// Decodes one number (seven bits a byte, the lowest first, the upper bit set on
 /// all bytes but the last) and says how many bytes it took.

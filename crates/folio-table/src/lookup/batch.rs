@@ -11,7 +11,7 @@ use folio::ReadAt;
 
 use super::hash_index::Probe;
 use super::perfect::{Descent, group_offset, read_len};
-use super::{HEAD, Value, ValueRange, reserve};
+use super::{Found, HEAD, Value, ValueRange, reserve};
 use crate::format::{COLUMN_LEN, Cell, Group, Line, PerfectLayout};
 use crate::{Error, Result, Table};
 
@@ -25,11 +25,11 @@ const AHEAD_MAX: u64 = 1024;
 /// Where a key is to be looked for first.
 #[derive(Clone, Copy, Debug)]
 enum Lead {
-    /// At the first record that the index names, by its offset. It is on its way.
+    /// At the first record that the index names, by its offset.
     Record(u64),
     /// Nowhere: there is no such key.
     None,
-    /// In so many lines after the home line. They are on their way.
+    /// In so many lines after the home line.
     Strays(u64),
     /// In a cell of the perfect index. Its records are on their way.
     Cell(Cell),
@@ -73,12 +73,12 @@ impl<B: ReadAt> Table<B> {
         mut each: impl FnMut(usize, Option<&[u8]>),
     ) -> Result<()> {
         let mut long = Vec::new();
-        self.find_many(keys, |index, value| {
-            match &value {
+        self.in_groups(keys, self.ahead(), |index, found, head| {
+            match &found {
                 None => each(index, None),
-                Some(value) => match value.at_hand() {
+                Some(found) => match found.value_in(head) {
                     Some(bytes) => each(index, Some(bytes)),
-                    None => each(index, Some(value.read_into(&mut long)?)),
+                    None => each(index, Some(self.read_into(found.range, &mut long)?)),
                 },
             }
             Ok(())
@@ -98,11 +98,16 @@ impl<B: ReadAt> Table<B> {
     pub fn find_many<K: AsRef<[u8]>, E: From<Error>>(
         &self,
         keys: &[K],
-        each: impl FnMut(usize, Option<Value<'_, B>>) -> Result<(), E>,
+        mut each: impl FnMut(usize, Option<Value<'_, B>>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let content = self.layout.records_len.checked_div(self.count());
-        let ahead = content.unwrap_or(0).clamp(HEAD as u64, AHEAD_MAX);
-        self.in_groups(keys, usize::try_from(ahead).unwrap_or(HEAD), each)
+        self.in_groups(keys, self.ahead(), |index, found, head| {
+            let value = found.map(|found| Value {
+                table: self,
+                found,
+                head: *head,
+            });
+            each(index, value)
+        })
     }
 
     /// As [`locate`](Self::locate), for many keys at once, in their order.
@@ -116,8 +121,8 @@ impl<B: ReadAt> Table<B> {
         keys: &[K],
         mut each: impl FnMut(usize, Option<ValueRange>),
     ) -> Result<()> {
-        self.in_groups(keys, HEAD, |index, value| {
-            each(index, value.map(|value| value.range()));
+        self.in_groups(keys, HEAD, |index, found, _| {
+            each(index, found.map(|found| found.range));
             Ok(())
         })
     }
@@ -135,19 +140,28 @@ impl<B: ReadAt> Table<B> {
         self.locate_many(keys, |index, value| each(index, value.is_some()))
     }
 
+    /// How much of a record to fetch where its value is wanted.
+    fn ahead(&self) -> usize {
+        let mean = self.layout.records_len.checked_div(self.count());
+        let ahead = mean.unwrap_or(0).clamp(HEAD as u64, AHEAD_MAX);
+        usize::try_from(ahead).unwrap_or(HEAD)
+    }
+
     /// Looks up keys group by group; of each record, `ahead` bytes are fetched.
     #[inline]
     fn in_groups<K: AsRef<[u8]>, E: From<Error>>(
         &self,
         keys: &[K],
         ahead: usize,
-        mut each: impl FnMut(usize, Option<Value<'_, B>>) -> Result<(), E>,
+        mut each: impl FnMut(usize, Option<Found>, &[u8; HEAD]) -> Result<(), E>,
     ) -> Result<(), E> {
+        let mut head = [0; HEAD];
         let mut index = 0;
         for group in keys.chunks(GROUP) {
             let leads = self.leads(group, ahead);
             for (key, lead) in group.iter().zip(leads) {
-                each(index, self.follow(lead, key.as_ref())?)?;
+                let found = self.follow(lead, key.as_ref(), &mut head)?;
+                each(index, found, &head)?;
                 index += 1;
             }
         }
@@ -155,6 +169,10 @@ impl<B: ReadAt> Table<B> {
     }
 
     /// Where to look for each of at most [`GROUP`] keys.
+    ///
+    /// What is fetched is fetched in loops that do nothing else: a processor that has to walk the
+    /// page tables for one address goes on only so many instructions, in which there should be as
+    /// many other addresses as possible.
     fn leads<K: AsRef<[u8]>>(&self, keys: &[K], ahead: usize) -> [Lead; GROUP] {
         let mut leads = [Lead::Unknown; GROUP];
         if let [_] = keys {
@@ -165,20 +183,26 @@ impl<B: ReadAt> Table<B> {
             return self.leads_by_groups(keys);
         }
         let mut probes = [Probe::default(); GROUP];
+        let probes = probes.get_mut(..keys.len()).unwrap_or_default();
         for (probe, key) in probes.iter_mut().zip(keys) {
             *probe = self.probe(key.as_ref());
-            self.bytes()
-                .prefetch(self.line_offset(probe.home), size_of::<Line>());
+        }
+        for probe in &*probes {
+            self.prefetch_line(probe.home);
         }
         let mut any_strays = false;
-        for ((lead, probe), _) in leads.iter_mut().zip(&probes).zip(keys) {
-            *lead = self.lead(*probe, ahead);
+        for (lead, probe) in leads.iter_mut().zip(&*probes) {
+            *lead = self.lead(*probe);
             any_strays |= matches!(lead, Lead::Strays(_));
         }
+        for lead in &leads {
+            self.prefetch_record(*lead, ahead);
+        }
         if any_strays {
-            for (lead, probe) in leads.iter_mut().zip(&probes) {
+            for (lead, probe) in leads.iter_mut().zip(&*probes) {
                 if let Lead::Strays(reach) = *lead {
-                    *lead = self.lead_of_stray(*probe, reach, ahead);
+                    *lead = self.lead_of_stray(*probe, reach);
+                    self.prefetch_record(*lead, ahead);
                 }
             }
         }
@@ -246,14 +270,29 @@ impl<B: ReadAt> Table<B> {
         descents
     }
 
+    #[inline]
+    fn prefetch_line(&self, number: u64) {
+        let at = self.line_offset(number);
+        self.bytes().prefetch(at, size_of::<Line>());
+    }
+
+    #[inline]
+    fn prefetch_record(&self, lead: Lead, ahead: usize) {
+        if let Lead::Record(offset) = lead {
+            let at = self.layout.records_offset.saturating_add(offset);
+            self.bytes().prefetch(at, ahead);
+        }
+    }
+
     /// What the home line says.
     #[inline]
-    fn lead(&self, probe: Probe, ahead: usize) -> Lead {
-        let Ok(line) = self.line(probe.home) else {
+    fn lead(&self, probe: Probe) -> Lead {
+        let mut line = Line::default();
+        if self.read_line(probe.home, &mut line).is_err() {
             return Lead::Unknown;
-        };
-        if let Some(lead) = self.lead_in(&line, probe, ahead) {
-            return lead;
+        }
+        if let Some(offset) = line.matches(probe.tag).next() {
+            return Lead::Record(offset);
         }
         if !line.sends_on(probe.tag) {
             return Lead::None;
@@ -261,8 +300,8 @@ impl<B: ReadAt> Table<B> {
         match self.reach(probe.home, &line) {
             Ok(reach) => {
                 // Few stand further on than in the second line from home.
-                let next = self.line_offset(probe.home + 1);
-                self.bytes().prefetch(next, 2 * size_of::<Line>());
+                self.prefetch_line(probe.home + 1);
+                self.prefetch_line(probe.home + 2);
                 Lead::Strays(reach)
             }
             Err(_) => Lead::Unknown,
@@ -270,71 +309,55 @@ impl<B: ReadAt> Table<B> {
     }
 
     /// What the lines after the home line say.
-    fn lead_of_stray(&self, probe: Probe, reach: u64, ahead: usize) -> Lead {
+    fn lead_of_stray(&self, probe: Probe, reach: u64) -> Lead {
+        let mut line = Line::default();
         for step in 1..=reach {
-            match self.line(probe.home + step) {
-                Ok(line) => {
-                    if let Some(lead) = self.lead_in(&line, probe, ahead) {
-                        return lead;
-                    }
-                }
-                Err(_) => return Lead::Unknown,
+            if self.read_line(probe.home + step, &mut line).is_err() {
+                return Lead::Unknown;
+            }
+            if let Some(offset) = line.matches(probe.tag).next() {
+                return Lead::Record(offset);
             }
         }
         Lead::None
     }
 
-    /// The first record in a line that may be the one.
-    #[inline]
-    fn lead_in(&self, line: &Line, probe: Probe, ahead: usize) -> Option<Lead> {
-        let offset = line.matches(probe.tag).next()?;
-        let at = self.layout.records_offset.saturating_add(offset);
-        self.bytes().prefetch(at, ahead);
-        Some(Lead::Record(offset))
-    }
-
     /// Looks a key up, beginning where the lead says.
     #[inline]
-    fn follow(&self, lead: Lead, key: &[u8]) -> Result<Option<Value<'_, B>>> {
+    fn follow(&self, lead: Lead, key: &[u8], head: &mut [u8; HEAD]) -> Result<Option<Found>> {
         match lead {
             Lead::Record(offset) => {
-                if let Some(value) = self.compare(offset, key)? {
-                    return Ok(Some(value));
+                if let Some(found) = self.compare(offset, key, head)? {
+                    return Ok(Some(found));
                 }
             }
             Lead::None => return Ok(None),
             Lead::Cell(cell) => {
                 if let Some(perfect) = &self.layout.perfect {
-                    return self.find_in_cell(perfect, cell, key);
+                    return self.search_cell(perfect, cell, key, head);
                 }
             }
             Lead::Strays(_) | Lead::Unknown => {}
         }
-        self.find_anew(key)
+        self.search_anew(key, head)
     }
 
     /// A record of another key with the same fingerprint was in the way, or something is wrong.
     #[inline(never)]
-    fn find_anew(&self, key: &[u8]) -> Result<Option<Value<'_, B>>> {
-        self.find(key)
+    fn search_anew(&self, key: &[u8], head: &mut [u8; HEAD]) -> Result<Option<Found>> {
+        self.search(key, head)
     }
-}
 
-impl<B: ReadAt> Value<'_, B> {
-    /// The value, read into the beginning of `buf`.
-    fn read_into<'b>(&self, buf: &'b mut Vec<u8>) -> Result<&'b [u8]> {
-        let len = usize::try_from(self.range.len).unwrap_or(usize::MAX);
+    /// A value, read into the beginning of `buf`.
+    fn read_into<'b>(&self, value: ValueRange, buf: &'b mut Vec<u8>) -> Result<&'b [u8]> {
+        let len = usize::try_from(value.len).unwrap_or(usize::MAX);
         if buf.len() < len {
-            // Before memory is taken for it, a length must be that of bytes that exist; the
-            // record was checked to lie within the records section.
-            let more = self.range.len - buf.len() as u64;
-            reserve(buf, more)?;
+            // Within the file: the record was seen to lie within the records section.
+            reserve(buf, value.len - buf.len() as u64)?;
             buf.resize(len, 0);
         }
         let to = buf.get_mut(..len).unwrap_or_default();
-        self.table
-            .bytes()
-            .read_exact_at(self.range.offset_bytes, to)?;
+        self.bytes().read_exact_at(value.offset_bytes, to)?;
         Ok(to)
     }
 }

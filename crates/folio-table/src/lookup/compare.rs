@@ -2,24 +2,29 @@
 
 use folio::ReadAt;
 
-use super::{HEAD, Value, ValueRange};
+use super::{Found, HEAD, ValueRange};
 use crate::format::Record;
 use crate::{Error, Result, Table};
 
 impl<B: ReadAt> Table<B> {
-    /// Reads the beginning of the record at `offset` of the records section, and
-    /// gives its value if its key is this one.
+    /// Reads the beginning of the record at `offset` of the records section into `head`, and
+    /// says where its value is if its key is this one.
     #[inline]
-    pub(super) fn compare(&self, offset: u64, key: &[u8]) -> Result<Option<Value<'_, B>>> {
+    pub(super) fn compare(
+        &self,
+        offset: u64,
+        key: &[u8],
+        head: &mut [u8; HEAD],
+    ) -> Result<Option<Found>> {
         let layout = &self.layout;
         if offset >= layout.records_len {
             return Err(self.no_such_record(offset));
         }
         let at = layout.records_offset + offset;
-        let room = layout.records_len - offset;
         // At least a footer follows the records, so that this many bytes are there.
-        let head = self.bytes().get_at::<[u8; HEAD]>(at)?;
-        let record = match Record::parse(offset, &head, room) {
+        self.bytes().read_exact_at(at, head)?;
+        let room = layout.records_len - offset;
+        let record = match Record::parse(offset, head, room) {
             Ok(record) => record,
             Err(what) => return Err(self.damaged(at, what)),
         };
@@ -29,7 +34,7 @@ impl<B: ReadAt> Table<B> {
         let start = record.value_start();
         let is_same = match head.get(record.head_len..start) {
             Some(found) => found == key,
-            None => self.compare_long(&record, &head, key)?,
+            None => self.compare_long(&record, head, key)?,
         };
         if !is_same {
             return Ok(None);
@@ -38,12 +43,7 @@ impl<B: ReadAt> Table<B> {
             offset_bytes: at + start as u64,
             len: record.value_len,
         };
-        Ok(Some(Value {
-            table: self,
-            range,
-            head,
-            start,
-        }))
+        Ok(Some(Found { range, start }))
     }
 
     #[cold]

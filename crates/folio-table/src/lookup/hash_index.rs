@@ -2,6 +2,7 @@
 
 use folio::ReadAt;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+use zerocopy::IntoBytes;
 
 use crate::format::{LINE_LEN, Line, SLOTS, Tag, home_line};
 use crate::{Error, Result, Table};
@@ -27,14 +28,15 @@ impl<B: ReadAt> Table<B> {
     /// the index alone.
     pub(crate) fn index_has(&self, key: &[u8], record_offset: u64) -> Result<bool> {
         let Probe { home, tag } = self.probe(key);
-        let mut line = self.line(home)?;
+        let mut line = Line::default();
+        self.read_line(home, &mut line)?;
         let mut reach = 0;
         if line.sends_on(tag) {
             reach = u64::from(line.reach).min(self.layout.max_reach);
         }
         for step in 0..=reach {
             if step > 0 {
-                line = self.line(home + step)?;
+                self.read_line(home + step, &mut line)?;
             }
             if line.matches(tag).any(|offset| offset == record_offset) {
                 return Ok(true);
@@ -44,16 +46,19 @@ impl<B: ReadAt> Table<B> {
     }
 
     /// Reads a line of the hash index, and checks what every use of it relies on.
+    ///
+    /// The line is not the result, since the compiler would move it about before it is used.
     #[inline]
-    pub(crate) fn line(&self, number: u64) -> Result<Line> {
+    pub(crate) fn read_line(&self, number: u64, line: &mut Line) -> Result<()> {
         if number >= self.layout.lines {
             return Err(self.no_such_line(number));
         }
-        let line = self.bytes().get_at::<Line>(self.line_offset(number))?;
+        let at = self.line_offset(number);
+        self.bytes().read_exact_at(at, line.as_mut_bytes())?;
         if usize::from(line.used) > SLOTS {
             return Err(self.overfull_line(number, line.used));
         }
-        Ok(line)
+        Ok(())
     }
 
     /// How many lines further a key may stand whose home line, number `home`, sends it on.

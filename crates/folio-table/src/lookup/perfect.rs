@@ -8,7 +8,8 @@ use folio::ReadAt;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 use zerocopy::IntoBytes;
 
-use super::Value;
+use super::HEAD;
+use super::value::Found;
 use crate::format::{Cell, GROUP_LEN, Group, PerfectLayout};
 use crate::{Error, Result, Table};
 use cell::CellWalk;
@@ -16,9 +17,9 @@ pub(super) use cell::read_len;
 pub(super) use fences::Descent;
 
 impl<B: ReadAt> Table<B> {
-    /// [`find`](Self::find) in a table without lines of a hash index.
+    /// [`search`](Self::search) in a table without lines of a hash index.
     #[inline(never)]
-    pub(super) fn find_by_groups(&self, key: &[u8]) -> Result<Option<Value<'_, B>>> {
+    pub(super) fn search_groups(&self, key: &[u8], head: &mut [u8; HEAD]) -> Result<Option<Found>> {
         let Some(perfect) = &self.layout.perfect else {
             return Ok(None);
         };
@@ -29,7 +30,7 @@ impl<B: ReadAt> Table<B> {
         let mut group = Group::default();
         self.read_group(perfect, number, &mut group)?;
         match group.cell_of(hash) {
-            Some(cell) => self.find_in_cell(perfect, cell, key),
+            Some(cell) => self.search_cell(perfect, cell, key, head),
             None => Ok(None),
         }
     }
@@ -42,13 +43,14 @@ impl<B: ReadAt> Table<B> {
 
     /// What looking for the key in the cell where it would be comes to.
     #[inline]
-    pub(super) fn find_in_cell(
+    pub(super) fn search_cell(
         &self,
         perfect: &PerfectLayout,
         cell: Cell,
         key: &[u8],
-    ) -> Result<Option<Value<'_, B>>> {
-        CellWalk::new(self).find(cell, perfect.prefix_len, key)
+        head: &mut [u8; HEAD],
+    ) -> Result<Option<Found>> {
+        CellWalk::new(self).find(cell, perfect.prefix_len, key, head)
     }
 
     /// Reads the line of a group, and checks what every use of it relies on.

@@ -35,11 +35,26 @@ pub struct ValueRange {
 /// ```
 pub struct Value<'a, B> {
     pub(super) table: &'a Table<B>,
-    pub(super) range: ValueRange,
+    pub(super) found: Found,
     /// The first bytes of the record.
     pub(super) head: [u8; HEAD],
-    /// Where in `head` the value begins; past it, if it is not in there.
+}
+
+/// What a lookup has found, beside the first bytes of the record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) range: ValueRange,
+    /// Where in the record the value begins.
     pub(super) start: usize,
+}
+
+impl Found {
+    /// The value, if it is among the first bytes of the record.
+    #[inline]
+    pub(super) fn value_in<'h>(&self, head: &'h [u8; HEAD]) -> Option<&'h [u8]> {
+        let len = usize::try_from(self.range.len).unwrap_or(usize::MAX);
+        head.get(self.start..)?.get(..len)
+    }
 }
 
 impl<B: ReadAt> Value<'_, B> {
@@ -47,21 +62,21 @@ impl<B: ReadAt> Value<'_, B> {
     #[must_use]
     #[inline]
     pub fn len(&self) -> u64 {
-        self.range.len
+        self.found.range.len
     }
 
     /// Whether it has no bytes.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.range.len == 0
+        self.found.range.len == 0
     }
 
     /// Where it stands, for [`Table::read_value`].
     #[must_use]
     #[inline]
     pub fn range(&self) -> ValueRange {
-        self.range
+        self.found.range
     }
 
     /// Appends the value to `out`. On an error, `out` is as before.
@@ -71,28 +86,29 @@ impl<B: ReadAt> Value<'_, B> {
     /// Those of [`Table::read_value`].
     #[inline]
     pub fn append_to(&self, out: &mut Vec<u8>) -> Result<()> {
-        match self.at_hand() {
+        self.table.append(&self.found, &self.head, out)
+    }
+}
+
+impl<B: ReadAt> Table<B> {
+    /// Appends what was found to `out`. On an error, `out` is as before.
+    #[inline]
+    pub(super) fn append(&self, found: &Found, head: &[u8; HEAD], out: &mut Vec<u8>) -> Result<()> {
+        match found.value_in(head) {
             Some(value) => {
-                reserve(out, self.range.len)?;
+                reserve(out, found.range.len)?;
                 out.extend_from_slice(value);
                 Ok(())
             }
-            None => self.table.read_value(self.range, out),
+            None => self.read_value(found.range, out),
         }
-    }
-
-    /// The value, if the lookup has read it.
-    #[inline]
-    pub(super) fn at_hand(&self) -> Option<&[u8]> {
-        let len = usize::try_from(self.range.len).unwrap_or(usize::MAX);
-        self.head.get(self.start..)?.get(..len)
     }
 }
 
 impl<B> fmt::Debug for Value<'_, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Value")
-            .field("range", &self.range)
+            .field("range", &self.found.range)
             .finish_non_exhaustive()
     }
 }

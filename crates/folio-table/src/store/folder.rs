@@ -154,14 +154,16 @@ fn number_of(name: &str) -> Option<u64> {
         .filter(|&number| number > 0)
 }
 
-/// Opens a regular file for reading, and nothing else: to open a FIFO would wait for its
-/// writer.
-pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+/// Opens whatever has the name for reading, without waiting, as one would for a FIFO's writer.
+pub(super) fn open_at_once(path: &Path) -> io::Result<File> {
     let no_wait = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(no_wait)
-        .open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(no_wait).open(path)
+}
+
+/// Opens a regular file for reading, and nothing else.
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+    let file = open_at_once(path)?;
     if file.metadata()?.is_file() {
         Ok(file)
     } else {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::folder::{Folder, INCOMING};
+use super::folder::{Folder, INCOMING, open_at_once};
 use super::lock::{self, StoreLock};
 use crate::{Error, Result};
 
@@ -46,7 +46,7 @@ impl Incoming {
         let mut removed = 0;
         for path in folder.incoming()? {
             // Its maker may be removing it just now.
-            let Ok(leftover) = File::open(&path) else {
+            let Ok(leftover) = open_at_once(&path) else {
                 continue;
             };
             if lock::try_own(&leftover).unwrap_or(false) && remove(&path, &leftover).is_ok() {

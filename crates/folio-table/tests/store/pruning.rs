@@ -1,6 +1,7 @@
 //! Pruning, and who is safe from it.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -166,8 +167,24 @@ fn leaves_what_is_not_its_own() {
     for note in notes {
         fs::write(sample.path().join(note), note).unwrap();
     }
-    sample.store.prune(0).unwrap();
+    // Names that publishers give, and what none of them makes.
+    let outside = sample.folder.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("precious"), "kept").unwrap();
+    symlink(&outside, sample.path().join("incoming-link")).unwrap();
+    let fifo = sample.path().join("incoming-fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, fifo, 0o644.into()).unwrap();
+    fs::write(sample.path().join("incoming-file"), "").unwrap();
+
+    assert_eq!(sample.store.prune(0).unwrap().leftovers, 3);
     publish(&sample.store, 3).unwrap();
+    assert!(outside.join("precious").exists());
+    assert!(
+        !sample
+            .names()
+            .iter()
+            .any(|name| name.starts_with("incoming-"))
+    );
     for note in notes {
         assert_eq!(fs::read_to_string(sample.path().join(note)).unwrap(), note);
     }

@@ -6,7 +6,7 @@ use folio_table::import::Format;
 use folio_table::{Store, Table};
 use indicatif::{HumanBytes, HumanCount};
 
-use crate::commands::build::{self, InputArgs};
+use crate::commands::build::{self, InputArgs, MemoryArgs};
 use crate::failure::{Failure, Outcome, say};
 
 /// Make a table, or what is built from inputs, the current generation.
@@ -22,6 +22,9 @@ pub(crate) struct Args {
     /// A table; or TSV, CSV or JSON Lines, one or more; `-` reads standard input.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    memory: MemoryArgs,
 
     #[command(flatten)]
     input: InputArgs,
@@ -47,7 +50,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
             });
             let sources = sources.collect::<Outcome<Vec<_>>>()?;
             let store = Store::create(&args.folder)?;
-            store.publish_with(|path| build::import(&sources, &args.input, path)?.write())?
+            store.publish_with(|path| {
+                let builder = args.memory.builder();
+                build::import_into(builder, &sources, &args.input, path)?.write()
+            })?
         }
     };
     report(&args.folder, number)

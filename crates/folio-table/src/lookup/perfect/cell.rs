@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use folio::ReadAt;
 
-use super::super::{HEAD, Value};
+use super::super::{Found, HEAD};
 use crate::format::{Cell, HEAD_MAX_LEN, Record, fence_word};
 use crate::{Result, Table};
 
@@ -43,14 +43,15 @@ impl<'a, B: ReadAt> CellWalk<'a, B> {
         }
     }
 
-    /// Looks for a key in a cell. All keys have the first `prefix_len` bytes in common.
+    /// Looks for a key in a cell; `head` has the first bytes of its record then. All keys have the first `prefix_len` bytes in common.
     #[inline]
     pub(super) fn find(
         &mut self,
         cell: Cell,
         prefix_len: usize,
         key: &[u8],
-    ) -> Result<Option<Value<'a, B>>> {
+        head: &mut [u8; HEAD],
+    ) -> Result<Option<Found>> {
         let word = fence_word(key, prefix_len, 0);
         let need = HEAD_MAX_LEN + key.len();
         let at_once = read_len(&cell) as u64;
@@ -61,14 +62,14 @@ impl<'a, B: ReadAt> CellWalk<'a, B> {
             match self.bytes(start, record.key_len) {
                 // The first word after what all keys share tells most keys apart.
                 Some(found) => match fence_word(found, prefix_len, 0).cmp(&word) {
-                    Ordering::Equal if found == key => return self.value(&record, key),
+                    Ordering::Equal if found == key => return self.found(&record, key, head),
                     Ordering::Less | Ordering::Equal => {}
                     Ordering::Greater => return Ok(None),
                 },
                 None if record.key_len == key.len() => {
-                    let value = self.table.compare(offset, key)?;
-                    if value.is_some() {
-                        return Ok(value);
+                    let found = self.table.compare(offset, key, head)?;
+                    if found.is_some() {
+                        return Ok(found);
                     }
                 }
                 None => {}
@@ -78,20 +79,18 @@ impl<'a, B: ReadAt> CellWalk<'a, B> {
         Ok(None)
     }
 
-    /// The value of a record that has the key.
+    /// What is found with a record that has the key.
     #[inline]
-    fn value(&self, record: &Record, key: &[u8]) -> Result<Option<Value<'a, B>>> {
-        match self
-            .bytes(record.offset, HEAD)
-            .and_then(<[u8]>::first_chunk)
-        {
-            Some(head) => Ok(Some(Value {
-                table: self.table,
-                range: self.table.value_of(record),
-                head: *head,
-                start: record.value_start(),
-            })),
-            None => self.table.compare(record.offset, key),
+    fn found(&self, record: &Record, key: &[u8], head: &mut [u8; HEAD]) -> Result<Option<Found>> {
+        match self.bytes(record.offset, HEAD) {
+            Some(begun) => {
+                head.copy_from_slice(begun);
+                Ok(Some(Found {
+                    range: self.table.value_of(record),
+                    start: record.value_start(),
+                }))
+            }
+            None => self.table.compare(record.offset, key, head),
         }
     }
 
