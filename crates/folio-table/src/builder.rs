@@ -5,12 +5,14 @@ mod budget;
 mod chunk;
 #[cfg(test)]
 mod crash;
+mod equations;
 mod hashes;
 mod index;
 mod item;
 mod merge;
 mod output;
 mod pages;
+mod perfect;
 mod records;
 mod run;
 mod sorter;
@@ -22,17 +24,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use crate::format::{
     FOOTER_LEN, FORMAT_VERSION, Footer, MAX_KEY_LEN, MAX_VALUE_LEN, PAGE_LEN, RawHeader,
     offset_bits_for,
 };
-use crate::info::{Info, Section, SectionKind};
+use crate::info::{IndexKind, Info, Section, SectionKind};
 use crate::{Error, Result};
 use budget::Budget;
 use hashes::{Hashing, Keys};
-use index::Shape;
 use output::Output;
 use pages::PageWriter;
+use perfect::Groups;
 use records::{RecordsWriter, Written};
 use sorter::Sorter;
 use spool::Spool;
@@ -62,6 +66,7 @@ pub use temporary::remove_temporary_files;
 #[derive(Debug)]
 pub struct Builder {
     sorter: Sorter,
+    index: IndexKind,
 }
 
 /// What to do with a key that is given more than once.
@@ -80,6 +85,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             sorter: Sorter::new(Budget::new(budget::DEFAULT_MEMORY)),
+            index: IndexKind::default(),
         }
     }
 }
@@ -95,6 +101,24 @@ impl Builder {
     #[must_use]
     pub fn on_duplicate(mut self, on_duplicate: OnDuplicate) -> Self {
         self.sorter.on_duplicate = on_duplicate;
+        self
+    }
+
+    /// Sets which index the table gets.
+    ///
+    /// ```
+    /// use folio_table::{Builder, IndexKind, Table};
+    ///
+    /// let mut builder = Builder::new().index(IndexKind::Perfect);
+    /// builder.add(1, b"key", b"value")?;
+    /// let table = Table::from_bytes(builder.to_vec()?, "example")?;
+    /// assert_eq!(table.info().index, IndexKind::Perfect);
+    /// assert_eq!(table.get(b"key")?.as_deref(), Some(b"value".as_slice()));
+    /// # Ok::<(), folio_table::Error>(())
+    /// ```
+    #[must_use]
+    pub fn index(mut self, index: IndexKind) -> Self {
+        self.index = index;
         self
     }
 
@@ -235,15 +259,20 @@ impl Builder {
             count: written.count,
             order: &written.order,
         };
-        let hashing = Hashing::new(keys, &budget, folder);
-        let offset_bits = offset_bits_for(written.len);
-        let index = index::write(&hashing, written.count, digest, offset_bits, &mut pages);
-        let index = index.map_err(write_error)?.ok_or(Error::NoSeed {
-            attempts: index::MAX_ATTEMPTS,
+        let written_index = match self.index {
+            IndexKind::Hash => {
+                let hashing = Hashing::new(keys, &budget, folder);
+                write_hash_index(&hashing, keys, digest, &mut pages, &mut sections)
+            }
+            IndexKind::Perfect => {
+                let last_offset = written.last_offset;
+                let groups = Groups::new(keys, last_offset, spool());
+                write_perfect_index(groups, digest, &mut pages, &mut sections)
+            }
+        };
+        let index = written_index.map_err(write_error)?.ok_or(Error::NoSeed {
+            attempts: MAX_ATTEMPTS,
         })?;
-        sections
-            .end(SectionKind::HashIndex, &mut pages)
-            .map_err(write_error)?;
 
         reached("index");
         let order = written.order.for_each_part(|part| pages.write_all(part));
@@ -262,6 +291,57 @@ impl Builder {
 
 /// From this length on, records are brought to the disk while the index is made.
 const SYNC_AHEAD_LEN: u64 = 16 << 20;
+/// How many hash seeds are tried. One is enough for any keys but chosen ones.
+const MAX_ATTEMPTS: u64 = 32;
+
+/// The seed for the given attempt at an index.
+///
+/// It comes from the records themselves, so that the same records give the same
+/// file, and nobody can choose keys for a seed known beforehand.
+fn seed_for(records_digest: u64, attempt: u64) -> u64 {
+    xxh3_64_with_seed(&records_digest.to_le_bytes(), attempt)
+}
+
+/// What the header will say of the index.
+#[derive(Clone, Copy, Debug)]
+enum Indexed {
+    Hash(index::Shape),
+    Perfect(perfect::Shape),
+}
+
+/// `None` if no seed will do, as for the other index.
+fn write_hash_index(
+    hashing: &Hashing<'_>,
+    keys: Keys<'_>,
+    digest: u64,
+    pages: &mut PageWriter,
+    sections: &mut Sections,
+) -> io::Result<Option<Indexed>> {
+    let shape = index::write(
+        hashing,
+        keys.count,
+        digest,
+        offset_bits_for(keys.len),
+        pages,
+    )?;
+    sections.end(SectionKind::HashIndex, pages)?;
+    Ok(shape.map(Indexed::Hash))
+}
+
+fn write_perfect_index(
+    mut groups: Groups<'_>,
+    digest: u64,
+    pages: &mut PageWriter,
+    sections: &mut Sections,
+) -> io::Result<Option<Indexed>> {
+    let shape = groups.write(digest, pages)?;
+    sections.end(SectionKind::Groups, pages)?;
+    if let Some(shape) = &shape {
+        groups.write_fences(shape.words, pages)?;
+        sections.end(SectionKind::Fences, pages)?;
+    }
+    Ok(shape.map(Indexed::Perfect))
+}
 
 /// A moment at which tests end the process.
 #[cfg(not(test))]
@@ -306,24 +386,40 @@ impl Sections {
 /// Writes the checksums section, the footer and, at last, the header.
 fn finish(
     written: &Written,
-    index: Shape,
+    index: Indexed,
     mut sections: Sections,
     mut pages: PageWriter,
 ) -> io::Result<Info> {
     let summed = pages.settle()?;
     let (sums_len, sums_checksum) = (summed.sums_len(), summed.digest());
     sections.push(SectionKind::Checksums, sums_len);
-    let info = Info {
+    let mut info = Info {
         version: FORMAT_VERSION,
         file_len: sections.start + sums_len + FOOTER_LEN,
         count: written.count,
         key_bytes: written.key_bytes,
         value_bytes: written.value_bytes,
-        seed: index.seed,
-        home_lines: index.home_lines,
-        longest_probe: index.longest_probe(),
+        seed: 0,
+        index: IndexKind::Hash,
+        home_lines: 0,
+        longest_probe: 1,
+        fence_prefix_len: 0,
+        fence_words: 0,
         sections: sections.ended,
     };
+    match index {
+        Indexed::Hash(shape) => {
+            info.seed = shape.seed;
+            info.home_lines = shape.home_lines;
+            info.longest_probe = shape.longest_probe();
+        }
+        Indexed::Perfect(shape) => {
+            info.index = IndexKind::Perfect;
+            info.seed = shape.seed;
+            info.fence_prefix_len = shape.prefix_len;
+            info.fence_words = shape.words;
+        }
+    }
     let header = RawHeader::new(&info);
     let footer = Footer::new(info.file_len, info.count, header.checksum(), sums_checksum);
     pages.finish(&header, &footer)?;

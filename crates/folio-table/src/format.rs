@@ -2,16 +2,26 @@
 //!
 //! `docs/format.md` is the specification; the names here are the names there.
 
+mod fence;
 mod footer;
+mod group;
 mod header;
 mod layout;
 mod line;
+mod perfect;
 mod record;
 
+pub(crate) use fence::{
+    COLUMN_LEN, FENCE_MAX_WORDS, FenceLevel, FenceLevels, NO_FENCE, NODE_FENCES, fence_word,
+};
 pub(crate) use footer::{FOOTER_LEN, Footer};
+pub(crate) use group::{
+    CELL_BITS, Cell, Coefficients, GROUP_LEN, GROUP_MAX_COUNT, Group, cell_count_for,
+};
 pub(crate) use header::RawHeader;
 pub(crate) use layout::{Layout, offset_bits_for};
 pub(crate) use line::{LINE_LEN, Line, SLOTS, Tag, home_line};
+pub(crate) use perfect::PerfectLayout;
 pub(crate) use record::{HEAD_MAX_LEN, Record, encode_head};
 
 use zerocopy::little_endian::U64;

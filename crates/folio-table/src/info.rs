@@ -18,10 +18,17 @@ pub struct Info {
     pub value_bytes: u64,
     /// The seed of the hash that places keys in the index.
     pub seed: u64,
-    /// How many lines of the hash index a hash can choose.
+    /// What finds a key's record.
+    pub index: IndexKind,
+    /// How many lines of the hash index a hash can choose; 0 if the index is a perfect one.
     pub home_lines: u64,
     /// How many lines of the index the longest lookup reads.
     pub longest_probe: u32,
+    /// How many bytes at the start of keys the fences of the perfect index leave out, because all keys
+    /// share them; 0 if the index is another one.
+    pub fence_prefix_len: u32,
+    /// How many words of eight bytes a fence of the perfect index has; 0 if the index is another one.
+    pub fence_words: u32,
     /// The sections, in the order of the file.
     pub sections: Vec<Section>,
 }
@@ -34,7 +41,7 @@ impl Info {
         of_kind.map(|section| section.len).sum()
     }
 
-    /// How full the hash index is: records for each slot, 0 to 1.
+    /// How full the hash index is: records for each slot, 0 to 1; 0 if the index is a perfect one.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a ratio to be printed")]
     pub fn load(&self) -> f64 {
@@ -46,6 +53,21 @@ impl Info {
         self.count as f64 / slots as f64
     }
 
+    /// What the index takes, in bytes a record.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a ratio to be printed")]
+    pub fn index_bytes(&self) -> f64 {
+        if self.count == 0 {
+            return 0.0;
+        }
+        let kinds = match self.index {
+            IndexKind::Hash => [SectionKind::HashIndex].as_slice(),
+            IndexKind::Perfect => &[SectionKind::Groups, SectionKind::Fences],
+        };
+        let len: u64 = kinds.iter().map(|kind| self.section_len(*kind)).sum();
+        len as f64 / self.count as f64
+    }
+
     /// What the file takes above its keys and values, in bytes a record.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a ratio to be printed")]
@@ -55,6 +77,28 @@ impl Info {
         }
         let content = self.key_bytes.saturating_add(self.value_bytes);
         self.file_len.saturating_sub(content) as f64 / self.count as f64
+    }
+}
+
+/// What finds a key's record in a table.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IndexKind {
+    /// A hash index: 7.5 bytes a record. A lookup reads one line of it, and the record.
+    #[default]
+    Hash,
+    /// A perfect index: 0.7 bytes a record, and at most 1 where records have up to 600 bytes. A lookup
+    /// reads one line of it, beside what stays in the processor's cache, and up to
+    /// fourteen records that stand side by side.
+    Perfect,
+}
+
+impl fmt::Display for IndexKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hash => "hash",
+            Self::Perfect => "perfect",
+        })
     }
 }
 
@@ -82,6 +126,10 @@ pub enum SectionKind {
     Order,
     /// A checksum for each page.
     Checksums,
+    /// The groups of the perfect index: which part of a group each of its keys is in.
+    Groups,
+    /// The fences of the perfect index: with which key each group begins.
+    Fences,
     /// Something optional, of a later version; its number.
     Unknown(u32),
 }
@@ -93,6 +141,8 @@ impl SectionKind {
             Self::HashIndex => 2,
             Self::Order => 3,
             Self::Checksums => 4,
+            Self::Groups => 5,
+            Self::Fences => 6,
             Self::Unknown(number) => number,
         }
     }
@@ -103,6 +153,8 @@ impl SectionKind {
             2 => Self::HashIndex,
             3 => Self::Order,
             4 => Self::Checksums,
+            5 => Self::Groups,
+            6 => Self::Fences,
             number => Self::Unknown(number),
         }
     }
@@ -115,6 +167,8 @@ impl fmt::Display for SectionKind {
             Self::HashIndex => f.write_str("hash index"),
             Self::Order => f.write_str("order"),
             Self::Checksums => f.write_str("checksums"),
+            Self::Groups => f.write_str("groups"),
+            Self::Fences => f.write_str("fences"),
             Self::Unknown(number) => write!(f, "unknown kind {number}"),
         }
     }

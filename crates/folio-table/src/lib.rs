@@ -3,7 +3,8 @@
 //! A table is built once, from keys and values in any order, and then looked up
 //! by any number of processes, each through a mapping of the same file (or
 //! through whatever else implements [`folio::ReadAt`]). A lookup reads one cache
-//! line of the hash index, and then the record. Every byte of the file is
+//! line of the hash index, and then the record; with a [perfect index](IndexKind::Perfect),
+//! which is a tenth of the size, somewhat more. Every byte of the file is
 //! covered by a checksum. The format is specified in `docs/format.md`.
 //!
 //! ```
@@ -49,7 +50,7 @@ pub use builder::{Builder, OnDuplicate, remove_temporary_files};
 pub use checked::{Checked, Verify};
 pub use error::{Error, Result};
 pub use format::{FORMAT_VERSION, MAX_KEY_LEN, MAX_VALUE_LEN};
-pub use info::{Info, Section, SectionKind};
+pub use info::{IndexKind, Info, Section, SectionKind};
 pub use iter::Iter;
 pub use lookup::{Value, ValueRange};
 pub use options::TableOptions;

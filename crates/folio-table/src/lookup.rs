@@ -1,8 +1,9 @@
-//! Point lookup: one line of the index, then the record.
+//! Point lookup: one line of the index, then the record. With a perfect index, see [`perfect`].
 
 mod batch;
 mod compare;
 mod hash_index;
+pub(crate) mod perfect;
 mod value;
 
 use folio::ReadAt;
@@ -123,7 +124,7 @@ impl<B: ReadAt> Table<B> {
     #[inline]
     fn search(&self, key: &[u8], head: &mut [u8; HEAD]) -> Result<Option<Found>> {
         if self.layout.home_lines == 0 {
-            return Ok(None);
+            return self.search_groups(key, head);
         }
         let probe = self.probe(key);
         let mut line = Line::default();

@@ -1,6 +1,7 @@
 //! Checks a table whole: every checksum, and that records, index and order agree.
 
 mod all;
+mod perfect;
 
 pub use all::{Damage, Findings};
 
@@ -13,6 +14,7 @@ use crate::info::SectionKind;
 use crate::order::Position;
 use crate::records::Records;
 use crate::{Error, Result, Table};
+use perfect::{GroupWalk, verify_totals};
 
 impl<B: ReadAt> Table<B> {
     /// Checks the whole table, and stops at the first fault.
@@ -151,6 +153,9 @@ impl<B: ReadAt> Table<B> {
 
     /// The walk has found each record in the index; now, is there nothing else in it?
     fn verify_index_totals(&self) -> Result<()> {
+        if let Some(perfect) = &self.layout.perfect {
+            return verify_totals(self, perfect);
+        }
         let (mut used, mut reach) = (0, 0);
         let mut line = Line::default();
         for number in 0..self.layout.lines {
@@ -191,6 +196,7 @@ struct Walk<'a, B> {
     /// The first key that was passed; keys are never empty.
     first_key: Vec<u8>,
     last_key: Vec<u8>,
+    groups: GroupWalk,
     key_bytes: u64,
     value_bytes: u64,
     /// The page of the records section whose order entry comes next.
@@ -208,6 +214,7 @@ impl<'a, B: ReadAt> Walk<'a, B> {
             records: Records::at(table, Position { offset, rank }),
             first_key: Vec::new(),
             last_key: Vec::new(),
+            groups: GroupWalk::default(),
             key_bytes: 0,
             value_bytes: 0,
             next_page: page,
@@ -247,7 +254,9 @@ impl<'a, B: ReadAt> Walk<'a, B> {
         if key <= self.last_key.as_slice() {
             return Err(table.damaged(at, NOT_ASCENDING));
         }
-        if !table.index_has(key, record.offset)? {
+        if let Some(perfect) = &table.layout.perfect {
+            self.groups.check(table, perfect, key, record.offset)?;
+        } else if !table.index_has(key, record.offset)? {
             return Err(table.damaged(at, "a record that the hash index does not lead to"));
         }
         if self.first_key.is_empty() {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use folio::{Kind, Source};
 use folio_table::import::{self, Format};
-use folio_table::{Builder, Error, Info, OnDuplicate};
+use folio_table::{Builder, Error, IndexKind, Info, OnDuplicate};
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::commands::cat;
@@ -34,6 +34,10 @@ pub(crate) struct Args {
     /// The table to write.
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
+
+    /// What finds a key's record in the table.
+    #[arg(long, value_enum, default_value = "hash", value_name = "KIND")]
+    index: IndexName,
 
     #[command(flatten)]
     memory: MemoryArgs,
@@ -83,6 +87,14 @@ pub(crate) struct InputArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+enum IndexName {
+    /// The fastest: 7.5 bytes a record.
+    Hash,
+    /// The smallest: 0.7 bytes a record.
+    Perfect,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
 pub(crate) enum FormatName {
     /// Tab-separated: key, tab, value.
     Tsv,
@@ -105,7 +117,11 @@ pub(crate) enum Duplicates {
 pub(crate) fn run(args: &Args) -> Outcome {
     cleaning::before_signals_end_us()?;
     let source = open_in_order(&args.input)?;
-    let builder = args.memory.builder();
+    let index = match args.index {
+        IndexName::Hash => IndexKind::Hash,
+        IndexName::Perfect => IndexKind::Perfect,
+    };
+    let builder = args.memory.builder().index(index);
     let info = import_into(builder, &[source], &args.options, &args.output)?.write()?;
     say(&format!(
         "{}: {} records, {}",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use folio::ReadAt;
 use folio::residency::{Mapper, Mappers};
-use folio_table::{Info, Section};
+use folio_table::{IndexKind, Info, Section};
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
@@ -55,13 +55,14 @@ fn write_text(out: &mut impl Write, table: &Opened) -> Outcome {
             HumanCount(section.len)
         )?;
     }
-    writeln!(out, "index load      {:.1} %", info.load() * 100.0)?;
-    writeln!(out, "longest probe   {} lines", info.longest_probe)?;
-    writeln!(
-        out,
-        "overhead        {:.1} bytes a record",
-        info.overhead_bytes()
-    )?;
+    writeln!(out, "index           {}", info.index)?;
+    if info.index == IndexKind::Hash {
+        writeln!(out, "index load      {:.1} %", info.load() * 100.0)?;
+        writeln!(out, "longest probe   {} lines", info.longest_probe)?;
+    }
+    let (index, overhead) = (info.index_bytes(), info.overhead_bytes());
+    writeln!(out, "index size      {index:.2} bytes a record")?;
+    writeln!(out, "overhead        {overhead:.2} bytes a record")?;
     writeln!(out)?;
     write_mappers(out, table)
 }
@@ -95,6 +96,7 @@ fn json(args: &Args, table: &Opened) -> Outcome<Value> {
         "value_bytes": info.value_bytes,
         "file_bytes": info.file_len,
         "sections": info.sections.iter().map(section).collect::<Value>(),
+        "index": info.index.to_string(),
         "index_load": info.load(),
         "longest_probe_lines": info.longest_probe,
         "overhead_bytes_a_record": info.overhead_bytes(),

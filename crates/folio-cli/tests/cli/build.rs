@@ -207,3 +207,36 @@ fn a_table_may_have_no_records() {
             .contains("records         0\n")
     );
 }
+
+#[test]
+fn either_index_finds_the_same() {
+    let folder = Folder::new();
+    let lines: Vec<_> = (0..2000)
+        .map(|number| format!("key{number}\tvalue{number}\n"))
+        .collect();
+    folder.write("t.tsv", lines.concat());
+    let keys = ["key0", "key7", "key1234", "key1999"];
+    let mut sizes = Vec::new();
+    for (index, line) in [
+        ("hash", "index size      7.5"),
+        ("perfect", "index size      0.7"),
+    ] {
+        let build = ["build", "t.tsv", "-o", "t.folio", "--index", index];
+        folder.folio(build).success();
+        assert_eq!(
+            get(&folder, &keys),
+            "value0\nvalue7\nvalue1234\nvalue1999\n"
+        );
+        let text = folder.folio(["stat", "t.folio"]).text();
+        assert!(
+            text.contains(&format!("\nindex           {index}\n")),
+            "{text}"
+        );
+        assert!(text.contains(line), "{text}");
+        assert_eq!(text.contains("longest probe"), index == "hash");
+        sizes.push(fs::metadata(folder.path("t.folio")).unwrap().len());
+    }
+    assert!(sizes[1] + 8_000 < sizes[0], "{sizes:?}");
+    let refused = folder.folio(["build", "t.tsv", "-o", "t.folio", "--index", "none"]);
+    assert_eq!(refused.status.code(), Some(2));
+}

@@ -23,6 +23,7 @@ use super::temporary::scratch;
 use crate::format::home_line;
 use partitions::Partitions;
 use scan::Scan;
+pub(super) use scan::{Window, damaged};
 
 /// A record, by the hash of its key.
 #[derive(

@@ -5,11 +5,11 @@ mod placement;
 use std::collections::VecDeque;
 use std::io;
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 use zerocopy::IntoBytes;
 
 use super::hashes::{Hashing, Outcome};
 use super::pages::PageWriter;
+use super::{MAX_ATTEMPTS, seed_for};
 use crate::format::{Line, MAX_REACH, SLOTS, Tag};
 use placement::{Placed, Placement};
 
@@ -27,9 +27,6 @@ impl Shape {
         u32::try_from(self.reach + 1).unwrap_or(u32::MAX)
     }
 }
-
-/// How many seeds are tried. One is enough for any keys but chosen ones.
-pub(super) const MAX_ATTEMPTS: u64 = 32;
 
 /// Writes the index with the first seed that spreads the keys well; `None` if none of
 /// [`MAX_ATTEMPTS`] does.
@@ -64,14 +61,6 @@ pub(super) fn write(
         pages.rewind(&mark)?;
     }
     Ok(None)
-}
-
-/// The seed for the given attempt at placing keys.
-///
-/// It comes from the records themselves, so that the same records give the same
-/// file, and nobody can choose keys for a seed known beforehand.
-fn seed_for(records_digest: u64, attempt: u64) -> u64 {
-    xxh3_64_with_seed(&records_digest.to_le_bytes(), attempt)
 }
 
 /// How many lines keys are spread over: 8.5 keys a line, which leaves room for the
@@ -142,6 +131,7 @@ impl<'a> Lines<'a> {
 mod tests {
     use std::sync::{Arc, RwLock};
 
+    use xxhash_rust::xxh3::xxh3_64_with_seed;
     use zerocopy::FromBytes;
 
     use super::super::budget::Budget;

@@ -37,6 +37,8 @@ pub(super) struct Written {
     pub(super) key_bytes: u64,
     pub(super) value_bytes: u64,
     pub(super) len: u64,
+    /// Where the last record begins.
+    pub(super) last_offset: u64,
     /// The order section.
     pub(super) order: Spool,
 }
@@ -51,6 +53,7 @@ impl<'a> RecordsWriter<'a> {
                 key_bytes: 0,
                 value_bytes: 0,
                 len: 0,
+                last_offset: 0,
                 order,
             },
             ordered: 0,
@@ -71,6 +74,7 @@ impl<'a> RecordsWriter<'a> {
             written.count += 1;
             written.key_bytes += item.key_len as u64;
             written.value_bytes += item.value_len;
+            written.last_offset = written.len;
             written.len += item.record_len();
             if written.len > MAX_RECORDS_LEN {
                 return Err(Error::TooLarge { len: written.len });

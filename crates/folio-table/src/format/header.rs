@@ -8,11 +8,14 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 
 use super::layout::{Layout, offset_bits_for};
 use super::{FOOTER_LEN, FORMAT_VERSION, MAGIC, PAGE_LEN};
-use crate::info::{Info, Section, SectionKind};
+use crate::info::{IndexKind, Info, Section, SectionKind};
 use crate::{Error, Result};
 
 /// A section that a reader which does not know its kind may skip.
 const SECTION_OPTIONAL: u32 = 1;
+
+/// The feature of a table that has the perfect index in place of the hash index.
+const FEATURE_PERFECT: u32 = 1;
 
 const MAX_SECTIONS: usize = 64;
 const SUMMED_LEN: usize = size_of::<RawHeader>() - size_of::<u64>();
@@ -39,7 +42,9 @@ pub(crate) struct RawHeader {
     home_lines: U64,
     offset_bits: U32,
     max_reach: U32,
-    reserved: [u8; 48],
+    fence_prefix: U32,
+    fence_words: U32,
+    reserved: [u8; 40],
     sections: [RawSection; MAX_SECTIONS],
     padding: [u8; 1912],
     checksum: U64,
@@ -77,8 +82,18 @@ impl RawHeader {
         header.value_bytes = info.value_bytes.into();
         header.seed = info.seed.into();
         header.home_lines = info.home_lines.into();
-        header.offset_bits = offset_bits_for(info.section_len(SectionKind::Records)).into();
-        header.max_reach = info.longest_probe.saturating_sub(1).into();
+        match info.index {
+            IndexKind::Hash => {
+                let records_len = info.section_len(SectionKind::Records);
+                header.offset_bits = offset_bits_for(records_len).into();
+                header.max_reach = info.longest_probe.saturating_sub(1).into();
+            }
+            IndexKind::Perfect => {
+                header.required_features = FEATURE_PERFECT.into();
+                header.fence_prefix = info.fence_prefix_len.into();
+                header.fence_words = info.fence_words.into();
+            }
+        }
         let mut count = 0_u32;
         for (raw, section) in header.sections.iter_mut().zip(&info.sections) {
             raw.kind = section.kind.number().into();
@@ -106,6 +121,14 @@ impl RawHeader {
             });
         }
         let sections = self.check_sections(path)?;
+        let index = match self.required_features.get() {
+            FEATURE_PERFECT => IndexKind::Perfect,
+            _ => IndexKind::Hash,
+        };
+        let of_perfect = |field: U32| match index {
+            IndexKind::Perfect => field.get(),
+            IndexKind::Hash => 0,
+        };
         let info = Info {
             version: self.version.get(),
             file_len,
@@ -115,6 +138,9 @@ impl RawHeader {
             seed: self.seed.get(),
             home_lines: self.home_lines.get(),
             longest_probe: self.max_reach.get().saturating_add(1),
+            index,
+            fence_prefix_len: of_perfect(self.fence_prefix),
+            fence_words: of_perfect(self.fence_words),
             sections,
         };
         let layout = Layout::new(&info, self.offset_bits.get())
@@ -152,7 +178,7 @@ impl RawHeader {
                 supported: FORMAT_VERSION,
             });
         }
-        let features = self.required_features.get();
+        let features = self.required_features.get() & !FEATURE_PERFECT;
         if features != 0 {
             return Err(Error::Unsupported {
                 path: path.to_owned(),

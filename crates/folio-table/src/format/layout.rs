@@ -2,12 +2,12 @@
 
 use super::{
     HEAD_MAX_LEN, LINE_LEN, MAX_KEY_LEN, MAX_REACH, MAX_RECORDS_LEN, MAX_VALUE_LEN,
-    ORDER_ENTRY_LEN, PAGE_LEN, SLOTS,
+    ORDER_ENTRY_LEN, PAGE_LEN, PerfectLayout, SLOTS,
 };
-use crate::info::{Info, Section, SectionKind};
+use crate::info::{IndexKind, Info, Section, SectionKind};
 
 /// Where things are, for a lookup. Once made, it fits together.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Layout {
     pub(crate) seed: u64,
     /// The lines that a hash can choose. More may follow, for strays.
@@ -20,7 +20,10 @@ pub(crate) struct Layout {
     pub(crate) offset_bits: u32,
     pub(crate) records_offset: u64,
     pub(crate) records_len: u64,
+    /// Zero if the index is a perfect one.
     pub(crate) index_offset: u64,
+    /// Apart from the rest, since most tables have none.
+    pub(crate) perfect: Option<Box<PerfectLayout>>,
     pub(crate) order_offset: u64,
     pub(crate) sums_offset: u64,
     pub(crate) sums_len: u64,
@@ -36,17 +39,20 @@ impl Layout {
     /// that their lengths fit each other and the counts. The error is the broken rule.
     pub(crate) fn new(info: &Info, offset_bits: u32) -> Result<Self, &'static str> {
         let records = only(info, SectionKind::Records)?;
-        let index = only(info, SectionKind::HashIndex)?;
         let order = only(info, SectionKind::Order)?;
         let sums = only(info, SectionKind::Checksums)?;
         let max_reach = u64::from(info.longest_probe.saturating_sub(1));
         check_records(info, records)?;
-        check_index(info, index, max_reach)?;
+        let (index, perfect) = match info.index {
+            IndexKind::Hash => (Some(check_index(info, max_reach)?), None),
+            IndexKind::Perfect => (None, Some(Box::new(PerfectLayout::new(info)?))),
+        };
+        let expected_offset_bits = index.map_or(0, |_| offset_bits_for(records.len));
         let order_len = records.len.div_ceil(PAGE_LEN) * ORDER_ENTRY_LEN;
         let sums_len = (sums.offset_bytes - PAGE_LEN) / PAGE_LEN * size_of::<u64>() as u64;
         first_broken([
             (
-                offset_bits == offset_bits_for(records.len),
+                offset_bits == expected_offset_bits,
                 "the offset bits do not fit the records section",
             ),
             (
@@ -61,12 +67,13 @@ impl Layout {
         Ok(Self {
             seed: info.seed,
             home_lines: info.home_lines,
-            lines: index.len / LINE_LEN,
+            lines: index.map_or(0, |index| index.len / LINE_LEN),
             max_reach,
             offset_bits,
             records_offset: records.offset_bytes,
             records_len: records.len,
-            index_offset: index.offset_bytes,
+            index_offset: index.map_or(0, |index| index.offset_bytes),
+            perfect,
             order_offset: order.offset_bytes,
             sums_offset: sums.offset_bytes,
             sums_len: sums.len,
@@ -99,7 +106,11 @@ fn check_records(info: &Info, records: &Section) -> Result<(), &'static str> {
     ])
 }
 
-fn check_index(info: &Info, index: &Section, max_reach: u64) -> Result<(), &'static str> {
+fn check_index(info: &Info, max_reach: u64) -> Result<&Section, &'static str> {
+    let index = only(info, SectionKind::HashIndex)?;
+    for kind in [SectionKind::Groups, SectionKind::Fences] {
+        absent(info, kind)?;
+    }
     let lines = index.len / LINE_LEN;
     let strays_only = lines.checked_sub(info.home_lines);
     first_broken([
@@ -120,18 +131,29 @@ fn check_index(info: &Info, index: &Section, max_reach: u64) -> Result<(), &'sta
             (info.count == 0) == (info.home_lines == 0),
             "the number of home lines does not fit the number of records",
         ),
-    ])
+    ])?;
+    Ok(index)
 }
 
-fn first_broken<const N: usize>(rules: [(bool, &'static str); N]) -> Result<(), &'static str> {
+pub(super) fn first_broken<const N: usize>(
+    rules: [(bool, &'static str); N],
+) -> Result<(), &'static str> {
     match rules.into_iter().find(|(holds, _)| !holds) {
         Some((_, rule)) => Err(rule),
         None => Ok(()),
     }
 }
 
+/// A kind of section that this table must not have.
+pub(super) fn absent(info: &Info, kind: SectionKind) -> Result<(), &'static str> {
+    if info.sections.iter().any(|section| section.kind == kind) {
+        return Err("a section of another kind of index");
+    }
+    Ok(())
+}
+
 /// The one section of a kind.
-fn only(info: &Info, kind: SectionKind) -> Result<&Section, &'static str> {
+pub(super) fn only(info: &Info, kind: SectionKind) -> Result<&Section, &'static str> {
     let mut found = info.sections.iter().filter(|section| section.kind == kind);
     match (found.next(), found.next()) {
         (Some(section), None) => Ok(section),

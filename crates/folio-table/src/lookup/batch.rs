@@ -10,8 +10,9 @@
 use folio::ReadAt;
 
 use super::hash_index::Probe;
+use super::perfect::{Descent, group_offset, read_len};
 use super::{Found, HEAD, Value, ValueRange, reserve};
-use crate::format::Line;
+use crate::format::{COLUMN_LEN, Cell, Group, Line, PerfectLayout};
 use crate::{Error, Result, Table};
 
 /// How many keys are looked up together. Each has some cache lines on their way at a
@@ -30,6 +31,8 @@ enum Lead {
     None,
     /// In so many lines after the home line.
     Strays(u64),
+    /// In a cell of the perfect index. Its records are on their way.
+    Cell(Cell),
     /// As if nothing were known.
     Unknown,
 }
@@ -176,6 +179,9 @@ impl<B: ReadAt> Table<B> {
             // Nothing to overlap with.
             return leads;
         }
+        if self.layout.home_lines == 0 {
+            return self.leads_by_groups(keys);
+        }
         let mut probes = [Probe::default(); GROUP];
         let probes = probes.get_mut(..keys.len()).unwrap_or_default();
         for (probe, key) in probes.iter_mut().zip(keys) {
@@ -201,6 +207,67 @@ impl<B: ReadAt> Table<B> {
             }
         }
         leads
+    }
+
+    /// The same, for a table without lines of a hash index.
+    #[inline(never)]
+    fn leads_by_groups<K: AsRef<[u8]>>(&self, keys: &[K]) -> [Lead; GROUP] {
+        let mut leads = [Lead::Unknown; GROUP];
+        let Some(perfect) = &self.layout.perfect else {
+            return leads;
+        };
+        let descents = self.descend_together(perfect, keys);
+        let mut numbers = [None; GROUP];
+        for ((number, descent), key) in numbers.iter_mut().zip(&descents).zip(keys) {
+            let found = self.group_below(perfect, key.as_ref(), descent);
+            if let Ok(Some(found)) = found {
+                let at = group_offset(perfect, found);
+                self.bytes().prefetch(at, size_of::<Group>());
+                *number = Some(found);
+            }
+        }
+        let mut group = Group::default();
+        for ((lead, number), key) in leads.iter_mut().zip(numbers).zip(keys) {
+            let read = number.map(|number| self.read_group(perfect, number, &mut group));
+            let Some(Ok(())) = read else {
+                continue;
+            };
+            *lead = match group.cell_of(self.hash(key.as_ref())) {
+                None => Lead::None,
+                Some(cell) => {
+                    let at = self.layout.records_offset.saturating_add(cell.start);
+                    self.bytes().prefetch(at, read_len(&cell));
+                    Lead::Cell(cell)
+                }
+            };
+        }
+        leads
+    }
+
+    /// Brings all keys down the fences, level by level. Where a level cannot be read, a key goes
+    /// astray, and is looked up alone in the end.
+    fn descend_together<K: AsRef<[u8]>>(
+        &self,
+        perfect: &PerfectLayout,
+        keys: &[K],
+    ) -> [Descent; GROUP] {
+        let mut descents = [Descent::default(); GROUP];
+        for (descent, key) in descents.iter_mut().zip(keys) {
+            *descent = Descent::new(perfect, key.as_ref());
+        }
+        let mut levels = perfect.fences.levels().iter().rev().peekable();
+        while let Some(level) = levels.next() {
+            let next = levels.peek();
+            for (descent, key) in descents.iter_mut().zip(keys) {
+                if self.descend(perfect, level, key.as_ref(), descent).is_err() {
+                    descent.go_astray();
+                } else if let Some(next) = next {
+                    let at = descent.node_offset(perfect, next);
+                    self.bytes().prefetch(at, COLUMN_LEN);
+                }
+            }
+        }
+        descents
     }
 
     #[inline]
@@ -265,6 +332,11 @@ impl<B: ReadAt> Table<B> {
                 }
             }
             Lead::None => return Ok(None),
+            Lead::Cell(cell) => {
+                if let Some(perfect) = &self.layout.perfect {
+                    return self.search_cell(perfect, cell, key, head);
+                }
+            }
             Lead::Strays(_) | Lead::Unknown => {}
         }
         self.search_anew(key, head)

@@ -138,8 +138,8 @@ impl<B: ReadAt> Table<B> {
         self.damaged(self.order_offset(page), what)
     }
 
-    /// How the key of the record at `offset` compares to another.
-    fn compare_at(&self, offset: u64, key: &[u8]) -> Result<Ordering> {
+    /// How the key of the record at `offset`, which is within the section, compares to another.
+    pub(crate) fn compare_at(&self, offset: u64, key: &[u8]) -> Result<Ordering> {
         let mut buf = [0; 64];
         let len = (self.layout.records_len - offset).min(buf.len() as u64);
         let start = self.layout.records_offset + offset;

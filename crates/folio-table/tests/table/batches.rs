@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use crate::random::Random;
 use crate::small;
 use folio::ReadAt;
-use folio_table::{Builder, Error, Table, ValueRange};
+use folio_table::{Builder, Error, IndexKind, Table, ValueRange};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
-fn table(map: &Map) -> Table<Vec<u8>> {
-    let mut builder = Builder::new();
-    for (line, (key, value)) in (1..).zip(map) {
-        builder.add(line, key, value).unwrap();
-    }
-    Table::from_bytes(builder.to_vec().unwrap(), "test").unwrap()
+/// One with each kind of index.
+fn tables(map: &Map) -> [Table<Vec<u8>>; 2] {
+    [IndexKind::Hash, IndexKind::Perfect].map(|index| {
+        let mut builder = Builder::new().index(index);
+        for (line, (key, value)) in (1..).zip(map) {
+            builder.add(line, key, value).unwrap();
+        }
+        Table::from_bytes(builder.to_vec().unwrap(), "test").unwrap()
+    })
 }
 
 /// What came of a batch: an answer for each key up to the first error, and that.
@@ -106,13 +109,15 @@ fn batches_of_all_sizes_have_the_answers_of_single_keys() {
             let (key_len, value_len) = (1 + random.below(70), random.below(120));
             map.insert(random.bytes(key_len), random.bytes(value_len));
         }
-        let table = table(&map);
+        let tables = tables(&map);
         for count in (0..70).chain([95, 96, 97, 1000]) {
             let keys = some_keys(&map, count, &mut random);
-            let (answers, error) = check(&table, &keys);
-            assert_eq!(error, None);
             let expected: Vec<_> = keys.iter().map(|key| map.get(key).cloned()).collect();
-            assert!(answers == expected, "{count} keys of {records}");
+            for table in &tables {
+                let (answers, error) = check(table, &keys);
+                assert_eq!(error, None);
+                assert!(answers == expected, "{count} keys of {records}");
+            }
         }
     }
 }
@@ -124,14 +129,16 @@ fn every_key_is_found_however_far_it_strayed() {
     for number in 0..50_000_u32 {
         map.insert(number.to_be_bytes().to_vec(), random.bytes(5));
     }
-    let table = table(&map);
-    assert!(table.info().longest_probe > 2);
+    let tables = tables(&map);
+    assert!(tables[0].info().longest_probe > 2);
     let mut keys: Vec<_> = map.keys().cloned().collect();
     random.shuffle(&mut keys);
-    let (answers, error) = check(&table, &keys);
-    assert_eq!(error, None);
-    for (key, value) in keys.iter().zip(answers) {
-        assert_eq!(value.as_ref(), map.get(key));
+    for table in tables {
+        let (answers, error) = check(&table, &keys);
+        assert_eq!(error, None);
+        for (key, value) in keys.iter().zip(answers) {
+            assert_eq!(value.as_ref(), map.get(key));
+        }
     }
 }
 
@@ -144,7 +151,6 @@ fn long_keys_and_long_values_come_whole() {
             map.insert(random.bytes(len), random.bytes(value_len));
         }
     }
-    let table = table(&map);
     let mut keys: Vec<_> = map.keys().cloned().collect();
     // Keys that differ in their last byte alone.
     keys.extend(map.keys().map(|key| {
@@ -153,25 +159,38 @@ fn long_keys_and_long_values_come_whole() {
         key
     }));
     random.shuffle(&mut keys);
-    let (answers, error) = check(&table, &keys);
-    assert_eq!(error, None);
     let expected: Vec<_> = keys.iter().map(|key| map.get(key).cloned()).collect();
-    assert!(answers == expected);
+    for table in tables(&map) {
+        let (answers, error) = check(&table, &keys);
+        assert_eq!(error, None);
+        assert!(answers == expected);
+    }
 }
 
 #[test]
 fn damage_is_reported_for_the_key_that_meets_it() {
     let bytes = small::table();
+    let index = small::range(&bytes, small::Section::Index);
+    let failed = count_reported(&bytes, index);
+    assert!(failed > 40, "{failed}");
+
+    let bytes = small::table_with(IndexKind::Perfect);
+    let groups = small::range(&bytes, small::Section::Groups);
+    let failed = count_reported(&bytes, groups);
+    assert!(failed > 10, "{failed}");
+}
+
+/// Of the flipped bits of an index and of some of the records, how many give errors.
+fn count_reported(bytes: &[u8], index: std::ops::Range<usize>) -> usize {
     let keys: Vec<_> = small::records()
         .iter()
         .map(|(key, _)| key.clone())
         .collect();
-    let index = small::range(&bytes, small::Section::Index);
-    let records = small::range(&bytes, small::Section::Records);
+    let records = small::range(bytes, small::Section::Records);
     let mut failed = 0;
     for at in index.chain(records.step_by(7)) {
         for bit in [0, 5, 7] {
-            let mut bytes = bytes.clone();
+            let mut bytes = bytes.to_vec();
             bytes[at] ^= 1 << bit;
             let table = Table::from_bytes(bytes.as_slice(), "small").unwrap();
             let (answers, error) = check(&table, &keys);
@@ -182,7 +201,7 @@ fn damage_is_reported_for_the_key_that_meets_it() {
             }
         }
     }
-    assert!(failed > 40, "{failed}");
+    failed
 }
 
 #[test]

@@ -70,7 +70,12 @@ pub(crate) fn use_order<B: ReadAt>(table: &Table<B>) {
 
 #[test]
 fn cut_short_anywhere() {
-    let bytes = small::table();
+    for bytes in small::tables() {
+        cut_short_anywhere_in(&bytes);
+    }
+}
+
+fn cut_short_anywhere_in(bytes: &[u8]) {
     for len in 0..bytes.len() {
         let error = open(&bytes[..len]).unwrap_err();
         let message = error.to_string();
@@ -124,7 +129,12 @@ fn other_files() {
 
 #[test]
 fn any_flipped_bit_of_header_and_footer_is_seen_when_opening() {
-    let mut bytes = small::table();
+    for bytes in small::tables() {
+        flip_any_bit_of_header_and_footer(bytes);
+    }
+}
+
+fn flip_any_bit_of_header_and_footer(mut bytes: Vec<u8>) {
     let footer = bytes.len() - small::FOOTER;
     for at in (0..PAGE).chain(footer..bytes.len()) {
         for bit in 0..8 {
@@ -150,7 +160,12 @@ fn any_flipped_bit_of_header_and_footer_is_seen_when_opening() {
 
 #[test]
 fn any_flipped_byte_elsewhere_is_seen_when_verifying_and_stops_no_use() {
-    let mut bytes = small::table();
+    for bytes in small::tables() {
+        flip_any_byte_elsewhere(bytes);
+    }
+}
+
+fn flip_any_byte_elsewhere(mut bytes: Vec<u8>) {
     let footer = bytes.len() - small::FOOTER;
     let sums = small::range(&bytes, Section::Sums).start;
     for at in PAGE..footer {

@@ -3,25 +3,36 @@
 use std::collections::BTreeMap;
 
 use crate::random::Random;
-use folio_table::{Builder, MAX_KEY_LEN, Table};
+use folio_table::{Builder, IndexKind, MAX_KEY_LEN, Table};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
-fn build(map: &Map, random: &mut Random) -> Vec<u8> {
+fn build(map: &Map, index: IndexKind, random: &mut Random) -> Vec<u8> {
     let mut records: Vec<_> = map.iter().collect();
     random.shuffle(&mut records);
-    let mut builder = Builder::new();
+    let mut builder = Builder::new().index(index);
     for (line, (key, value)) in (1..).zip(records) {
         builder.add(line, key, value).unwrap();
     }
     builder.to_vec().unwrap()
 }
 
-/// Everything that a table can be asked has the map's answer.
+/// Everything that a table can be asked has the map's answer, whatever its index.
 fn check(map: &Map, random: &mut Random) {
-    let bytes = build(map, random);
-    assert_eq!(bytes, build(map, random), "the order of adding shows");
+    for index in [IndexKind::Hash, IndexKind::Perfect] {
+        check_with(map, index, random);
+    }
+}
+
+fn check_with(map: &Map, index: IndexKind, random: &mut Random) {
+    let bytes = build(map, index, random);
+    assert_eq!(
+        bytes,
+        build(map, index, random),
+        "the order of adding shows"
+    );
     let table = Table::from_bytes(bytes, "test").unwrap();
+    assert_eq!(table.info().index, index);
     assert_eq!(table.count(), map.len() as u64);
     let key_bytes: usize = map.keys().map(Vec::len).sum();
     let value_bytes: usize = map.values().map(Vec::len).sum();
@@ -157,6 +168,28 @@ fn long_common_prefixes() {
         map.insert(key.into_bytes(), random.bytes(32));
     }
     check(&map, &mut random);
+}
+
+/// Keys in families that differ only after more bytes than any fence has, so that many
+/// groups have the same fence.
+#[test]
+fn fences_that_are_the_same() {
+    let mut random = Random::new(10);
+    let mut map = Map::new();
+    for family in [b'a', b'b', b'c'] {
+        for number in 0..1500 {
+            let mut key = vec![family; 20 + 30 * random.below(3)];
+            key.extend_from_slice(format!("{number:05}").as_bytes());
+            map.insert(key, random.bytes(10));
+        }
+    }
+    check(&map, &mut random);
+    // All of them with one family.
+    map.retain(|key, _| key[0] == b'b');
+    check(&map, &mut random);
+    // And with zeros, which look like the end of a key.
+    let map = (1..2000).map(|len| (vec![0; len], random.bytes(3)));
+    check(&map.collect(), &mut Random::new(11));
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use folio_table::{Builder, Table};
+use folio_table::{Builder, IndexKind, Table};
 
 use crate::small;
 
 const TINY: &[u8] = include_bytes!("../fixtures/v1-tiny.folio");
 const SMALL: &[u8] = include_bytes!("../fixtures/v1-small.folio");
+const PERFECT: &[u8] = include_bytes!("../fixtures/v1-perfect.folio");
 const TINY_RECORDS: [(&[u8], &[u8]); 3] = [(b"ape", b"climbs"), (b"bee", b"flies"), (b"cat", b"")];
 
 #[test]
@@ -23,6 +24,24 @@ fn the_builder_makes_the_tiny_table() {
 #[test]
 fn the_builder_makes_the_small_table() {
     assert!(small::table() == SMALL);
+}
+
+#[test]
+fn the_builder_makes_the_table_with_a_perfect_index() {
+    assert!(small::two_levels() == PERFECT);
+}
+
+#[test]
+fn the_table_with_a_perfect_index_reads_back() {
+    let table = Table::from_bytes(PERFECT, "v1-perfect").unwrap();
+    assert_eq!(table.info().version, 1);
+    assert_eq!(table.info().index, IndexKind::Perfect);
+    table.verify(|_| ()).unwrap();
+    let records: Vec<_> = small::records_of_two_levels().collect();
+    assert_eq!(table.count(), records.len() as u64);
+    for (key, value) in records {
+        assert_eq!(table.get(&key).unwrap(), Some(value));
+    }
 }
 
 #[test]

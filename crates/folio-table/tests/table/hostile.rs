@@ -11,7 +11,7 @@ use crate::random::Random;
 use crate::small::{self, PAGE, Section, field, section_entry};
 
 /// Uses a table as far as it opens, and says whether it stood all checks.
-fn stands(bytes: &[u8]) -> bool {
+pub(crate) fn stands(bytes: &[u8]) -> bool {
     let Ok(table) = Table::from_bytes(bytes, "hostile") else {
         return false;
     };
@@ -27,7 +27,7 @@ fn stands(bytes: &[u8]) -> bool {
 }
 
 #[track_caller]
-fn refused(bytes: &[u8], why: &str) {
+pub(crate) fn refused(bytes: &[u8], why: &str) {
     let error = Table::from_bytes(bytes, "hostile").unwrap_err();
     assert!(error.to_string().contains(why), "{error}, not {why}");
 }

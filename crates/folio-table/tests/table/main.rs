@@ -17,6 +17,7 @@ mod importing;
 mod ordered;
 mod out_of_core;
 mod patched;
+mod perfect;
 mod random;
 mod small;
 mod verifying;

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use folio_table::Builder;
+use folio_table::{Builder, IndexKind};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub(crate) const PAGE: usize = 4096;
@@ -22,21 +22,27 @@ pub(crate) mod field {
     pub(crate) const HOME_LINES: usize = 64;
     pub(crate) const OFFSET_BITS: usize = 72;
     pub(crate) const MAX_REACH: usize = 76;
+    pub(crate) const FENCE_PREFIX: usize = 80;
+    pub(crate) const FENCE_WORDS: usize = 84;
     pub(crate) const RESERVED: std::ops::Range<usize> = 80..128;
     pub(crate) const SECTIONS: usize = 128;
     pub(crate) const CHECKSUM: usize = 4088;
 }
 
-/// The sections, in the order in which the builder writes them.
+/// The sections, by their numbers in the file less 1, which is also the order in which the builder
+/// writes those that a table with a hash index has.
 #[derive(Clone, Copy)]
 pub(crate) enum Section {
     Records,
     Index,
     Order,
     Sums,
+    Groups,
+    Fences,
 }
 
-/// Where an entry of the section table is: its kind, flags (4 bytes each), offset, length.
+/// Where an entry of the section table is in a table with a hash index: its kind, flags (4 bytes
+/// each), offset, length.
 pub(crate) fn section_entry(section: Section) -> usize {
     field::SECTIONS + section as usize * 32
 }
@@ -57,8 +63,31 @@ fn make_records() -> Vec<(Vec<u8>, Vec<u8>)> {
     records
 }
 
+/// With a hash index.
 pub(crate) fn table() -> Vec<u8> {
-    let mut builder = Builder::new();
+    table_with(IndexKind::Hash)
+}
+
+/// One with each kind of index.
+pub(crate) fn tables() -> [Vec<u8>; 2] {
+    [IndexKind::Hash, IndexKind::Perfect].map(table_with)
+}
+
+/// With a perfect index of 11 groups, whose fences have two levels.
+pub(crate) fn two_levels() -> Vec<u8> {
+    let mut builder = Builder::new().index(IndexKind::Perfect);
+    for (line, (key, value)) in (1..).zip(records_of_two_levels()) {
+        builder.add(line, &key, &value).unwrap();
+    }
+    builder.to_vec().unwrap()
+}
+
+pub(crate) fn records_of_two_levels() -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    (0..1200).map(|number| (format!("k{number:04}").into_bytes(), Vec::new()))
+}
+
+pub(crate) fn table_with(index: IndexKind) -> Vec<u8> {
+    let mut builder = Builder::new().index(index);
     for (line, (key, value)) in (1..).zip(records()) {
         builder.add(line, key, value).unwrap();
     }
@@ -69,6 +98,10 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
 }
 
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
 pub(crate) fn set_u64(bytes: &mut [u8], at: usize, number: u64) {
     bytes[at..at + 8].copy_from_slice(&number.to_le_bytes());
 }
@@ -77,9 +110,16 @@ pub(crate) fn set_u32(bytes: &mut [u8], at: usize, number: u32) {
     bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
 }
 
+/// Where the entry of a section is, whatever the index.
+pub(crate) fn entry_of(bytes: &[u8], section: Section) -> usize {
+    let mut entries = (field::SECTIONS..).step_by(32).take(64);
+    let kind = (section as u32 + 1).to_le_bytes();
+    entries.find(|at| bytes[*at..*at + 4] == kind).unwrap()
+}
+
 /// Where a section is.
 pub(crate) fn range(bytes: &[u8], section: Section) -> std::ops::Range<usize> {
-    let entry = section_entry(section);
+    let entry = entry_of(bytes, section);
     let at = |at| usize::try_from(u64_at(bytes, at)).unwrap();
     at(entry + 8)..at(entry + 8) + at(entry + 16)
 }

@@ -34,11 +34,7 @@ impl<'a> Scan<'a> {
 
     /// Hashes the keys of stripes that no other thread has taken, as long as there are any.
     pub(super) fn work(&self, mut take: impl FnMut(Hashed) -> io::Result<()>) -> io::Result<()> {
-        let mut window = Window {
-            keys: self.keys,
-            buf: Vec::new(),
-            start: 0,
-        };
+        let mut window = Window::new(self.keys);
         loop {
             let first_page = self.next_stripe.fetch_add(STRIPE_PAGES, Ordering::Relaxed);
             let mut offset = self.first_from_page(first_page)?;
@@ -69,22 +65,31 @@ impl<'a> Scan<'a> {
     }
 }
 
-fn damaged(what: &'static str) -> io::Error {
+/// What was written is something else now.
+pub(in super::super) fn damaged(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// A part of the records section in memory.
-struct Window<'a> {
+pub(in super::super) struct Window<'a> {
     keys: Keys<'a>,
     buf: Vec<u8>,
     /// Where in the section `buf` begins.
     start: u64,
 }
 
-impl Window<'_> {
+impl<'a> Window<'a> {
+    pub(in super::super) fn new(keys: Keys<'a>) -> Self {
+        Self {
+            keys,
+            buf: Vec::new(),
+            start: 0,
+        }
+    }
+
     /// `len` bytes from `offset` of the section on, or fewer where it ends.
     #[inline]
-    fn bytes(&mut self, offset: u64, len: usize) -> io::Result<&[u8]> {
+    pub(in super::super) fn bytes(&mut self, offset: u64, len: usize) -> io::Result<&[u8]> {
         let at = offset.checked_sub(self.start);
         let at = at.and_then(|at| usize::try_from(at).ok());
         let held = at.is_some_and(|at| at + len <= self.buf.len());
