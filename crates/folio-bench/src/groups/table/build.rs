@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use folio_table::IndexKind;
+
 use super::cdb::Cdb;
 use super::data::{Data, Held, Records, SortedFirst};
 use super::field::Field;
@@ -102,15 +104,25 @@ fn clear(folder: &Path) -> Result<(), Skipped> {
 pub(in crate::groups) fn overhead() -> Bench {
     Bench {
         rows: const {
-            &[Spec {
-                name: "table.overhead_vs_cdb",
-                unit: "B",
-                peer_name: "tinycdb",
-                limit_name: None,
-                goal: Some(0.42),
-                about: "what a file of 10 million records (--keys; quick: 1 million) takes beside their keys \
-                        and values, in bytes a key: checksums and lengths included (goal 0.42)",
-            }]
+            &[
+                Spec {
+                    name: "table.overhead_vs_cdb",
+                    unit: "B",
+                    peer_name: "tinycdb",
+                    limit_name: None,
+                    goal: Some(0.42),
+                    about: "what a file of 10 million records (--keys; quick: 1 million) takes beside their \
+                            keys and values, in bytes a key: checksums and lengths included (goal 0.42)",
+                },
+                Spec {
+                    name: "table.overhead_perfect_vs_cdb",
+                    unit: "B",
+                    peer_name: "tinycdb",
+                    limit_name: None,
+                    goal: Some(0.125),
+                    about: "the same of a file with a perfect index (goal 0.125)",
+                },
+            ]
         },
         measure: measure_overhead,
     }
@@ -128,10 +140,14 @@ fn measure_overhead(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
             .saturating_sub(data.payload_bytes());
         Ok(vec![f64::from(u32::try_from(beside)?)])
     };
-    let costs = Costs {
-        folio: overhead(&|| Ours::make(&data, &path))?,
-        peer: overhead(&|| Cdb::make(&data, &path))?,
-        limit: None,
+    let cdb = overhead(&|| Cdb::make(&data, &path))?;
+    let row = |index| {
+        let costs = Costs {
+            folio: overhead(&|| Ours::make_with(index, &data, &path))?,
+            peer: cdb.clone(),
+            limit: None,
+        };
+        Ok(costs.shared_by(data.count))
     };
-    Ok(vec![Ok(costs.shared_by(data.count))])
+    Ok(vec![row(IndexKind::Hash), row(IndexKind::Perfect)])
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use folio::View;
-use folio_table::{Builder, Table};
+use folio_table::{Builder, IndexKind, Table};
 
 use super::data::{Key, Records, fold};
 use crate::groups::pages::touch_view;
@@ -17,7 +17,16 @@ pub(super) struct Ours {
 impl Ours {
     /// Builds a table of these records, and brings it to the disk.
     pub(super) fn make(records: &impl Records, path: &Path) -> Result<(), Skipped> {
-        let mut builder = Builder::new();
+        Self::make_with(IndexKind::default(), records, path)
+    }
+
+    /// The same, with that index.
+    pub(super) fn make_with(
+        index: IndexKind,
+        records: &impl Records,
+        path: &Path,
+    ) -> Result<(), Skipped> {
+        let mut builder = Builder::new().index(index);
         let mut line = 0;
         records.each(|key, value| {
             line += 1;
