@@ -48,7 +48,7 @@ impl<B: ReadAt> Table<B> {
     #[inline]
     pub fn get_into(&self, key: &[u8], out: &mut Vec<u8>) -> Result<bool> {
         let mut head = [0; HEAD];
-        match self.search(key, &mut head)? {
+        match self.search(key, self.ahead(), &mut head)? {
             Some(found) => self.append(&found, &head, out).map(|()| true),
             None => Ok(false),
         }
@@ -63,7 +63,7 @@ impl<B: ReadAt> Table<B> {
     #[inline]
     pub fn find(&self, key: &[u8]) -> Result<Option<Value<'_, B>>> {
         let mut head = [0; HEAD];
-        let found = self.search(key, &mut head)?;
+        let found = self.search(key, self.ahead(), &mut head)?;
         Ok(found.map(|found| Value {
             table: self,
             found,
@@ -78,7 +78,7 @@ impl<B: ReadAt> Table<B> {
     /// Those of [`find`](Self::find).
     #[inline]
     pub fn locate(&self, key: &[u8]) -> Result<Option<ValueRange>> {
-        let found = self.search(key, &mut [0; HEAD])?;
+        let found = self.search(key, HEAD, &mut [0; HEAD])?;
         Ok(found.map(|found| found.range))
     }
 
@@ -120,9 +120,9 @@ impl<B: ReadAt> Table<B> {
         Ok(())
     }
 
-    /// Looks a key up. `head` has the first bytes of its record then.
+    /// Looks a key up, of whose record `ahead` bytes will be read. `head` has the first then.
     #[inline]
-    fn search(&self, key: &[u8], head: &mut [u8; HEAD]) -> Result<Option<Found>> {
+    fn search(&self, key: &[u8], ahead: usize, head: &mut [u8; HEAD]) -> Result<Option<Found>> {
         if self.layout.home_lines == 0 {
             return self.search_groups(key, head);
         }
@@ -130,6 +130,10 @@ impl<B: ReadAt> Table<B> {
         let mut line = Line::default();
         self.read_line(probe.home, &mut line)?;
         for offset in line.matches(probe.tag) {
+            if ahead > HEAD {
+                // What comes after the head is on its way while the key is compared.
+                self.prefetch_at(offset, ahead);
+            }
             if let Some(found) = self.compare(offset, key, head)? {
                 return Ok(Some(found));
             }

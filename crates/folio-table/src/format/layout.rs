@@ -20,6 +20,8 @@ pub(crate) struct Layout {
     pub(crate) offset_bits: u32,
     pub(crate) records_offset: u64,
     pub(crate) records_len: u64,
+    /// The mean length of a record, in bytes; 0 if there is none.
+    pub(crate) mean_record_len: u64,
     /// Zero if the index is a perfect one.
     pub(crate) index_offset: u64,
     /// Apart from the rest, since most tables have none.
@@ -72,6 +74,7 @@ impl Layout {
             offset_bits,
             records_offset: records.offset_bytes,
             records_len: records.len,
+            mean_record_len: records.len.checked_div(info.count).unwrap_or(0),
             index_offset: index.map_or(0, |index| index.offset_bytes),
             perfect,
             order_offset: order.offset_bytes,

@@ -141,9 +141,9 @@ impl<B: ReadAt> Table<B> {
     }
 
     /// How much of a record to fetch where its value is wanted.
-    fn ahead(&self) -> usize {
-        let mean = self.layout.records_len.checked_div(self.count());
-        let ahead = mean.unwrap_or(0).clamp(HEAD as u64, AHEAD_MAX);
+    #[inline]
+    pub(super) fn ahead(&self) -> usize {
+        let ahead = self.layout.mean_record_len.clamp(HEAD as u64, AHEAD_MAX);
         usize::try_from(ahead).unwrap_or(HEAD)
     }
 
@@ -279,9 +279,15 @@ impl<B: ReadAt> Table<B> {
     #[inline]
     fn prefetch_record(&self, lead: Lead, ahead: usize) {
         if let Lead::Record(offset) = lead {
-            let at = self.layout.records_offset.saturating_add(offset);
-            self.bytes().prefetch(at, ahead);
+            self.prefetch_at(offset, ahead);
         }
+    }
+
+    /// Has the record at `offset` of the records section fetched, or so much of it.
+    #[inline]
+    pub(super) fn prefetch_at(&self, offset: u64, ahead: usize) {
+        let at = self.layout.records_offset.saturating_add(offset);
+        self.bytes().prefetch(at, ahead);
     }
 
     /// What the home line says.
@@ -345,7 +351,7 @@ impl<B: ReadAt> Table<B> {
     /// A record of another key with the same fingerprint was in the way, or something is wrong.
     #[inline(never)]
     fn search_anew(&self, key: &[u8], head: &mut [u8; HEAD]) -> Result<Option<Found>> {
-        self.search(key, head)
+        self.search(key, HEAD, head)
     }
 
     /// A value, read into the beginning of `buf`.
