@@ -107,7 +107,11 @@ impl Way for ByTable {
                 what: "page",
                 offset,
                 ..
-            }) if is_checked && offset + 4096 > facts.end => Verdict::Fault,
+            }) if is_checked && (offset + 4096 > facts.end || facts.is_changing) => {
+                // While the file changes, the checksum may be lost as well, and be there again
+                // when it is looked at which of the two was wrong.
+                Verdict::Fault
+            }
             Err(Error::Checksum { what, .. })
                 if is_checked && what == "checksums section" && facts.end < self.len =>
             {
