@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use folio::ReadAt;
 
 use super::catalog::{self, COMMANDS, Command, Keys};
+use super::pattern;
 use super::{Dispatcher, Failure, Next, Outcome, excerpt, ok};
 use crate::resp::{Reply, Request};
 
@@ -189,36 +190,9 @@ impl<B: ReadAt> Dispatcher<B> {
     }
 }
 
-/// Whether a name is one of those that a pattern stands for: `*` is any text, `?`
-/// any byte, in any case.
+/// Whether a name is one of those that a pattern stands for, in any case.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut rest, mut text) = (pattern, name);
-    // Where to go on when the text after the last `*` turns out to be another.
-    let mut retry: Option<(&[u8], &[u8])> = None;
-    loop {
-        match (rest.split_first(), text.split_first()) {
-            (Some((b'*', after)), _) => {
-                retry = Some((after, text));
-                rest = after;
-                continue;
-            }
-            (Some((expected, after)), Some((found, left)))
-                if *expected == b'?' || expected.eq_ignore_ascii_case(found) =>
-            {
-                (rest, text) = (after, left);
-                continue;
-            }
-            (None, None) => return true,
-            _ => {}
-        }
-        match retry {
-            Some((after, [_, left @ ..])) => {
-                retry = Some((after, left));
-                (rest, text) = (after, left);
-            }
-            _ => return false,
-        }
-    }
+    pattern::matches(&pattern.to_ascii_lowercase(), &name.to_ascii_lowercase())
 }
 
 #[cfg(test)]

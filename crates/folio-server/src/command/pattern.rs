@@ -86,7 +86,7 @@ fn split(pattern: &[u8]) -> (Cow<'_, [u8]>, &[u8]) {
 }
 
 /// Whether a pattern stands for all of a text.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut rest, mut text) = (pattern, text);
     // Where to go on when the text after the last `*` turns out to be another.
     let mut retry: Option<(&[u8], &[u8])> = None;
