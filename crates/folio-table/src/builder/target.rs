@@ -67,6 +67,7 @@ pub(super) fn folder_of(path: &Path) -> &Path {
         _ => Path::new("."),
     }
 }
+
 /// The file to replace: where a link leads, and nothing but a regular file.
 fn resolve(path: &Path) -> Result<PathBuf> {
     let target_error = |reason| Error::Target {

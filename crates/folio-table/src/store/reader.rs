@@ -67,10 +67,7 @@ impl Store {
     /// [`Error::EmptyStore`] before the first generation; what is wrong with its table;
     /// otherwise as for [`open`](Self::open).
     pub fn reader(&self) -> Result<StoreReader> {
-        self.reader_with(|file, path| {
-            let bytes = Source::options().of_file(file, path)?.whole()?;
-            Table::from_bytes(bytes, path)
-        })
+        self.reader_with(open_mapped)
     }
 
     /// As [`reader`](Self::reader), with the checksums of pages checked when `verify` says.
@@ -79,10 +76,7 @@ impl Store {
     ///
     /// As for [`reader`](Self::reader), and those of [`TableOptions::open`](crate::TableOptions::open).
     pub fn checked_reader(&self, verify: Verify) -> Result<StoreReader<Checked<View>>> {
-        self.reader_with(move |file, path| {
-            let bytes = Source::options().of_file(file, path)?.whole()?;
-            Table::from_bytes(bytes, path)?.checked(verify)
-        })
+        self.reader_with(move |file, path| open_mapped(file, path)?.checked(verify))
     }
 
     /// As [`reader`](Self::reader), with tables opened by a function of the caller's, which is
@@ -124,6 +118,12 @@ impl Store {
             open: Arc::new(open),
         })
     }
+}
+
+/// The table in a generation's file, mapped where the file can be mapped.
+fn open_mapped(file: File, path: &Path) -> Result<Table<View>> {
+    let bytes = Source::options().of_file(file, path)?.whole()?;
+    Table::from_bytes(bytes, path)
 }
 
 /// How often in a row the hint is believed that nothing changed. CURRENT says so for certain; a
