@@ -3,7 +3,8 @@
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 #![expect(unsafe_code, reason = "mutexes of the libc's, and looking at its list")]
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-#![expect(clippy::indexing_slicing, reason = "a test ends at the first surprise")]
+
+mod robust_list;
 
 use std::ffi::c_void;
 use std::fs::File;
@@ -18,8 +19,10 @@ use std::time::{Duration, Instant};
 
 use folio_sys::futex::{self, Deadline, OWNER_DIED, TID_MASK, WAITERS, Waited};
 use folio_sys::process::kill_self;
-use folio_sys::robust::{self, RobustWord, Thread};
+use folio_sys::robust::{self, RobustWord};
 use folio_sys::shared_memory::{Access, Pinned, SharedMemory};
+
+use robust_list::{entry_of, give_up, list, take};
 
 /// How long anything may take, on the slowest machine there is.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,25 +46,6 @@ fn new_file() -> tempfile::NamedTempFile {
 
 fn word(memory: &Arc<SharedMemory>, index: usize) -> Pinned<RobustWord> {
     memory.pin(index * 64).unwrap()
-}
-
-fn take(thread: Thread, word: &RobustWord) {
-    thread.announce(word);
-    let taken = word
-        .word()
-        .compare_exchange(0, thread.tid(), Ordering::Acquire, Ordering::Relaxed);
-    taken.unwrap();
-    thread.link(word);
-    thread.concluded();
-}
-
-fn give_up(thread: Thread, word: &RobustWord) {
-    thread.announce(word);
-    thread.unlink(word);
-    if word.word().swap(0, Ordering::Release) & WAITERS != 0 {
-        futex::wake(word.word(), 1);
-    }
-    thread.concluded();
 }
 
 /// A robust mutex of the libc's, in shared memory.
@@ -96,18 +80,14 @@ impl Mutex {
         let attributes = attributes.as_mut_ptr();
         // SAFETY: fills the attributes.
         assert_eq!(unsafe { libc::pthread_mutexattr_init(attributes) }, 0);
-        let robust = libc::PTHREAD_MUTEX_ROBUST;
         // SAFETY: initialised above.
-        assert_eq!(
-            unsafe { libc::pthread_mutexattr_setrobust(attributes, robust) },
-            0
-        );
-        let shared = libc::PTHREAD_PROCESS_SHARED;
+        let status =
+            unsafe { libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST) };
+        assert_eq!(status, 0);
         // SAFETY: as above.
-        assert_eq!(
-            unsafe { libc::pthread_mutexattr_setpshared(attributes, shared) },
-            0
-        );
+        let status =
+            unsafe { libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED) };
+        assert_eq!(status, 0);
         // SAFETY: room for a mutex, in mapped memory, that nobody uses yet.
         let status = unsafe { libc::pthread_mutex_init(self.0.as_ptr(), attributes) };
         assert_eq!(status, 0);
@@ -122,59 +102,6 @@ impl Mutex {
     fn unlock(&self) {
         // SAFETY: as above.
         assert_eq!(unsafe { libc::pthread_mutex_unlock(self.0.as_ptr()) }, 0);
-    }
-}
-
-/// Where pointers to the entry of a word or a mutex point to: glibc has it at the same place in both.
-fn entry_of<T>(of: *const T) -> usize {
-    of.addr()
-        + if cfg!(target_pointer_width = "64") {
-            32
-        } else {
-            20
-        }
-}
-
-/// The entries of this thread's list, the one that was put in last first; all pointers of the list are looked at.
-fn list() -> Vec<usize> {
-    let mut head = ptr::null_mut::<usize>();
-    let mut size_bytes = 0_usize;
-    // SAFETY: two places to be filled.
-    let status = unsafe {
-        libc::syscall(
-            libc::SYS_get_robust_list,
-            0,
-            &raw mut head,
-            &raw mut size_bytes,
-        )
-    };
-    assert_eq!((status, size_bytes), (0, 3 * size_of::<usize>()));
-    // SAFETY: the head has three words, of which this is the last.
-    assert_eq!(
-        unsafe { head.add(2).read_volatile() },
-        0,
-        "something is announced still"
-    );
-    let mut entries = vec![];
-    let mut before = head;
-    loop {
-        // SAFETY: an entry of this thread's list.
-        let entry = unsafe { before.read_volatile() };
-        if cfg!(target_pointer_width = "64") {
-            // SAFETY: glibc has the pointer back right before, in the head as well.
-            let back = unsafe {
-                ptr::with_exposed_provenance::<usize>(entry)
-                    .sub(1)
-                    .read_volatile()
-            };
-            assert_eq!(back, before.addr(), "the list leads back");
-        }
-        if entry == head.addr() {
-            return entries;
-        }
-        assert!(entries.len() < 5000, "the list leads in a circle");
-        entries.push(entry);
-        before = ptr::with_exposed_provenance_mut(entry);
     }
 }
 
@@ -201,7 +128,7 @@ fn words_and_mutexes_come_and_go_in_every_order() {
     let thread = robust::current();
     assert!(thread.kernel_recovers());
     let entry = |thing: usize| match thing {
-        0 | 2 => entry_of::<RobustWord>(&raw const *words[thing / 2]),
+        0 | 2 => entry_of(&raw const *words[thing / 2]),
         _ => entry_of(mutexes[thing / 2].0.as_ptr()),
     };
     for locking in orders() {
@@ -236,9 +163,9 @@ fn words_of_others_are_left_alone() {
     take(thread, &mine);
     other.word().store(thread.tid() + 1, Ordering::Relaxed);
     thread.link(&other);
-    assert_eq!(list(), [entry_of::<RobustWord>(&raw const *mine)]);
+    assert_eq!(list(), [entry_of(&raw const *mine)]);
     thread.unlink(&other);
-    assert_eq!(list(), [entry_of::<RobustWord>(&raw const *mine)]);
+    assert_eq!(list(), [entry_of(&raw const *mine)]);
     give_up(thread, &mine);
     assert_eq!(list(), []);
     for part in mine.user() {
@@ -281,7 +208,7 @@ fn memory_stays_mapped_as_long_as_a_word_is_linked() {
         take(thread, &linked);
         take(thread, &other);
         give_up(thread, &other);
-        let entry = entry_of::<RobustWord>(&raw const *linked);
+        let entry = entry_of(&raw const *linked);
         drop((linked, other, memory));
         assert_eq!(list(), [entry]);
         let mutex = Mutex::all_of(file.path())(0).init();
