@@ -170,7 +170,10 @@ pub enum Error {
     },
 
     /// A name is empty or longer than a name can be.
-    #[error("a name of {len} bytes: names have 1 to {} bytes", crate::directory::MAX_NAME_LEN)]
+    #[error(
+        "a name of {len} bytes: names have 1 to {} bytes",
+        crate::directory::MAX_NAME_LEN
+    )]
     Name {
         /// How long it is.
         len: usize,
@@ -201,7 +204,6 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-
 }
 
 impl Error {

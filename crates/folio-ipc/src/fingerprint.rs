@@ -70,7 +70,10 @@ impl fmt::Display for Fingerprint {
         if payload.is_empty() {
             return write!(f, "{family}");
         }
-        write!(f, "{family}<{payload}> version {version} ({size_bytes} bytes, aligned to {align})")
+        write!(
+            f,
+            "{family}<{payload}> version {version} ({size_bytes} bytes, aligned to {align})"
+        )
     }
 }
 
@@ -86,14 +89,23 @@ mod tests {
             Fingerprint::bare("Mutex"),
             Fingerprint::of::<u32>("RwLock"),
             Fingerprint::of::<i32>("Mutex"),
-            Fingerprint { version: 9, ..first },
-            Fingerprint { size_bytes: 8, ..first },
+            Fingerprint {
+                version: 9,
+                ..first
+            },
+            Fingerprint {
+                size_bytes: 8,
+                ..first
+            },
             Fingerprint { align: 8, ..first },
         ];
         for other in others {
             assert_ne!(first.hash(), other.hash(), "{other}");
         }
-        assert_eq!(first.to_string(), "Mutex<u32> version 1 (4 bytes, aligned to 4)");
+        assert_eq!(
+            first.to_string(),
+            "Mutex<u32> version 1 (4 bytes, aligned to 4)"
+        );
         assert_eq!(Fingerprint::bare("Event").to_string(), "Event");
     }
 }

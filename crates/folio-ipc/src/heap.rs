@@ -12,8 +12,9 @@ mod lock;
 
 use std::fmt;
 
-pub(crate) use block::{Block, Use, Words};
+pub(crate) use block::{Block, GRANULE, Use, Words};
 pub use check::HeapInfo;
+pub(crate) use check::summarise;
 pub(crate) use journal::{JOURNAL_LEN, Transaction};
 
 use crate::Result;
@@ -66,7 +67,9 @@ impl<'a> Heap<'a> {
         let image = words.image();
         let end = words.get(END)?;
         let start = image.layout().heap;
-        if end % block::GRANULE != 0 || end <= start || end > image.layout().dimensions.capacity_bytes
+        if end % block::GRANULE != 0
+            || end <= start
+            || end > image.layout().dimensions.capacity_bytes
         {
             return Err(image.damaged(END, format!("the heap cannot end at {end}")));
         }
@@ -80,7 +83,10 @@ impl<'a> Heap<'a> {
             return Ok(());
         };
         let word = self.image().word(BOOT_WORD)?;
-        let (before, now) = (word.load(std::sync::atomic::Ordering::Relaxed), boot_to_word(boot_id));
+        let (before, now) = (
+            word.load(std::sync::atomic::Ordering::Relaxed),
+            boot_to_word(boot_id),
+        );
         if before != now {
             self.check()?;
             word.store(now, std::sync::atomic::Ordering::Release);
@@ -102,6 +108,8 @@ pub(crate) fn first_words(heap: u64, end: u64) -> Vec<(u64, u64)> {
 
 impl fmt::Debug for Heap<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Heap").field("image", self.image()).finish_non_exhaustive()
+        f.debug_struct("Heap")
+            .field("image", self.image())
+            .finish_non_exhaustive()
     }
 }

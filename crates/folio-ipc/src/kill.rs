@@ -61,7 +61,12 @@ macro_rules! kill_point {
     ($name:literal) => {
         #[cfg(any(debug_assertions, feature = "kill-points"))]
         {
-            const { assert!($crate::kill::is_named($name), "not in the list of kill points") };
+            const {
+                assert!(
+                    $crate::kill::is_named($name),
+                    "not in the list of kill points"
+                )
+            };
             $crate::kill::reached($name);
         }
     };

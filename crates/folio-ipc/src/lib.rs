@@ -23,6 +23,7 @@
 //! | `inspect` | what a region says of itself |
 #![forbid(unsafe_code)]
 
+mod data;
 mod directory;
 mod error;
 mod fingerprint;
@@ -34,6 +35,7 @@ mod participant;
 mod payload;
 mod region;
 
+pub use data::Data;
 pub use directory::{ObjectInfo, Shared};
 pub use error::{Error, Result};
 pub use fingerprint::Fingerprint;

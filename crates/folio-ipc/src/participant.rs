@@ -21,10 +21,10 @@ use folio_sys::shared_memory::{Pinned, SharedMemory};
 
 pub(crate) use attach::AttachLock;
 use life::Life;
-pub(crate) use reap::{Reaped, reap};
+pub(crate) use reap::reap;
 pub(crate) use record::{Record, RecordState};
 pub(crate) use slot::{Participant, SlotState, is_alive, participants};
-pub use thread::ThreadRecord;
+pub(crate) use thread::ThreadRecord;
 
 use crate::directory::Holds;
 use crate::region::{CONTROL, Image};
@@ -147,7 +147,9 @@ impl Attached {
         }
         let attaching = AttachLock::take(&self.image)?;
         let (life, _) = Life::begin(&self.image, generation)?;
-        let inherited = self.holds.inherit(&self.image, life.participant(), generation);
+        let inherited = self
+            .holds
+            .inherit(&self.image, life.participant(), generation);
         if inherited.is_err() {
             life.end(&self.image);
         }
@@ -188,7 +190,9 @@ impl Attached {
 
     /// Whether a participant is alive. It makes a system call for any but this very process.
     pub(crate) fn is_alive(&self, participant: Participant) -> bool {
-        let is_own = self.life().is_ok_and(|life| life.participant() == participant);
+        let is_own = self
+            .life()
+            .is_ok_and(|life| life.participant() == participant);
         is_own || is_alive(&self.image, participant)
     }
 

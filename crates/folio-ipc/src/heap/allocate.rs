@@ -36,17 +36,21 @@ impl Heap<'_> {
                 reason: format!("an alignment of {align} bytes: at most {PAGE_BYTES} are possible"),
             });
         }
-        if let Some(cut) = self.find(needed, align, LOOKS)? {
+        if let Some(cut) = self.find_block(needed, align, LOOKS)? {
             return self.carve(cut, len, owner);
         }
         // What the dead had comes before what the disk has.
         reap(self)?;
-        if let Some(cut) = self.find(needed, align, LOOKS)? {
+        if let Some(cut) = self.find_block(needed, align, LOOKS)? {
             return self.carve(cut, len, owner);
         }
-        let extra = if align > GRANULE { align + LEAST_BLOCK } else { 0 };
+        let extra = if align > GRANULE {
+            align + LEAST_BLOCK
+        } else {
+            0
+        };
         self.extend(needed.checked_add(extra).ok_or_else(no_room)?)?;
-        let cut = self.find(needed, align, u64::MAX)?;
+        let cut = self.find_block(needed, align, u64::MAX)?;
         self.carve(cut.ok_or_else(no_room)?, len, owner)
     }
 
@@ -61,14 +65,22 @@ impl Heap<'_> {
     pub(crate) fn free_in(&self, change: &mut Transaction<'_>, at: u64) -> Result<()> {
         let block = Block::load(change, at)?;
         if block.usage == Use::Free {
-            return Err(self.image().damaged(at, "a block that was to be freed, and is free"));
+            return Err(self
+                .image()
+                .damaged(at, "a block that was to be freed, and is free"));
         }
         let (mut at, mut end, mut before_len) = (block.at, block.end(), block.before);
-        if let Some(after) = block.load_after(change)?.filter(|after| after.usage == Use::Free) {
+        if let Some(after) = block
+            .load_after(change)?
+            .filter(|after| after.usage == Use::Free)
+        {
             unlink(change, &after)?;
             end = after.end();
         }
-        if let Some(before) = block.load_before(change)?.filter(|before| before.usage == Use::Free) {
+        if let Some(before) = block
+            .load_before(change)?
+            .filter(|before| before.usage == Use::Free)
+        {
             unlink(change, &before)?;
             (at, before_len) = (before.at, before.before);
         }
@@ -82,7 +94,13 @@ impl Heap<'_> {
         block: &Block,
         entry: u32,
     ) -> Result<()> {
-        Block::put(change, block.at, block.len, block.before, Use::Object(entry))
+        Block::put(
+            change,
+            block.at,
+            block.len,
+            block.before,
+            Use::Object(entry),
+        )
     }
 
     /// Makes the region at least this long, if its capacity allows it.
@@ -92,7 +110,7 @@ impl Heap<'_> {
     }
 
     /// A block from which so much can be cut, among the first `looks` of each list.
-    fn find(&self, needed: u64, align: u64, looks: u64) -> Result<Option<Cut>> {
+    fn find_block(&self, needed: u64, align: u64, looks: u64) -> Result<Option<Cut>> {
         let image = self.image();
         let most = Self::end_of(image)? / LEAST_BLOCK;
         for list in class_of(needed)..LIST_COUNT {
@@ -156,8 +174,15 @@ impl Heap<'_> {
         };
         let capacity = image.layout().dimensions.capacity_bytes;
         let last = Block::load(image, image.load(LAST_BLOCK)?)?;
-        let from = if last.usage == Use::Free { last.at } else { last.end() };
-        let wanted = from.checked_add(needed).filter(|end| *end <= capacity).ok_or_else(no_room)?;
+        let from = if last.usage == Use::Free {
+            last.at
+        } else {
+            last.end()
+        };
+        let wanted = from
+            .checked_add(needed)
+            .filter(|end| *end <= capacity)
+            .ok_or_else(no_room)?;
         let size_bytes = image.size_bytes()?;
         if wanted > size_bytes {
             // Half as much again, so that a region that grows often does so seldom.
@@ -204,7 +229,9 @@ impl Heap<'_> {
         if next != 0 {
             let block = Block::load(change, next)?;
             if block.usage != Use::Free || block.previous_free != 0 {
-                return Err(self.image().damaged(next, "no first block of a list of free ones"));
+                return Err(self
+                    .image()
+                    .damaged(next, "no first block of a list of free ones"));
             }
             Block::set_previous_free(change, next, at)?;
         }
@@ -227,7 +254,10 @@ impl Heap<'_> {
 fn unlink(change: &mut Transaction<'_>, block: &Block) -> Result<()> {
     let list = list_of(block.len);
     let wrong = |image: &crate::region::Image, at| {
-        image.damaged(at, "a free block whose neighbours in the list do not know it")
+        image.damaged(
+            at,
+            "a free block whose neighbours in the list do not know it",
+        )
     };
     if block.previous_free == 0 {
         if change.get(list)? != block.at {
@@ -267,7 +297,10 @@ fn cut(block: Block, needed: u64, align: u64) -> Option<Cut> {
 
 /// The list of free blocks of a length: the power of two, in granules, that it has reached.
 fn class_of(len: u64) -> u32 {
-    (len / GRANULE).checked_ilog2().unwrap_or(0).min(LIST_COUNT - 1)
+    (len / GRANULE)
+        .checked_ilog2()
+        .unwrap_or(0)
+        .min(LIST_COUNT - 1)
 }
 
 /// Where the first block of that list is stated.

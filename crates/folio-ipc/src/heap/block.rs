@@ -81,14 +81,20 @@ impl Block {
         let start = image.layout().heap;
         let end = Heap::end_of(words)?;
         if at % GRANULE != 0 || !(start..end).contains(&at) {
-            return Err(image.damaged(at, format!("no block can be there: the heap is {start} to {end}")));
+            return Err(image.damaged(
+                at,
+                format!("no block can be there: the heap is {start} to {end}"),
+            ));
         }
         let tag = words.get(at + TAG)?;
         let Some((len, state)) = open_tag(at, tag) else {
             return Err(image.damaged(at, format!("{tag:016x} is no header of a block")));
         };
         if len < LEAST_BLOCK || len > end - at {
-            return Err(image.damaged(at, format!("a block of {len} bytes, of {} in the heap", end - at)));
+            return Err(image.damaged(
+                at,
+                format!("a block of {len} bytes, of {} in the heap", end - at),
+            ));
         }
         let owner = words.get(at + OWNER)?;
         let usage = match state {
@@ -126,10 +132,19 @@ impl Block {
         if self.before == 0 {
             return Ok(None);
         }
-        let wrong = || words.image().damaged(self.at, format!("a block of {} bytes before it", self.before));
+        let wrong = || {
+            words.image().damaged(
+                self.at,
+                format!("a block of {} bytes before it", self.before),
+            )
+        };
         let at = self.at.checked_sub(self.before).ok_or_else(wrong)?;
         let before = Self::load(words, at)?;
-        if before.end() == self.at { Ok(Some(before)) } else { Err(wrong()) }
+        if before.end() == self.at {
+            Ok(Some(before))
+        } else {
+            Err(wrong())
+        }
     }
 
     /// The block behind it; `None` for the last.
@@ -141,7 +156,10 @@ impl Block {
         if after.before == self.len {
             return Ok(Some(after));
         }
-        let what = format!("a block of {} bytes before it, not {}", after.before, self.len);
+        let what = format!(
+            "a block of {} bytes before it, not {}",
+            after.before, self.len
+        );
         Err(words.image().damaged(after.at, what))
     }
 
@@ -217,7 +235,11 @@ mod tests {
 
     #[test]
     fn tags_tell_place_length_and_state() {
-        for (at, len, state) in [(4096, 128, FREE), (1 << 40, (1 << 46) - 64, OBJECT), (64, 192, OWNED)] {
+        for (at, len, state) in [
+            (4096, 128, FREE),
+            (1 << 40, (1 << 46) - 64, OBJECT),
+            (64, 192, OWNED),
+        ] {
             let word = tag(at, len, state);
             assert_eq!(open_tag(at, word), Some((len, state)));
             assert_eq!(open_tag(at + 64, word), None);

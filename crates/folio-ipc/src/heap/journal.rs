@@ -59,11 +59,17 @@ impl<'a> Transaction<'a> {
     /// Changes a word.
     pub(crate) fn set(&mut self, offset: u64, value: u64) -> Result<()> {
         if !self.image.layout().is_journalled(offset) {
-            return Err(self.image.damaged(offset, "a change of what is no part of the heap"));
+            return Err(self
+                .image
+                .damaged(offset, "a change of what is no part of the heap"));
         }
         // It is there to be changed.
         self.image.word(offset)?;
-        let before = self.writes.iter_mut().take(self.len).find(|(at, _)| *at == offset);
+        let before = self
+            .writes
+            .iter_mut()
+            .take(self.len)
+            .find(|(at, _)| *at == offset);
         if let Some((_, before)) = before {
             *before = value;
             return Ok(());
@@ -130,7 +136,10 @@ fn read(image: &Image, word: u64) -> Result<Vec<(u64, u64)>> {
     if commit_word(&writes) != word {
         return Err(wrong("a journal whose check is wrong"));
     }
-    if let Some((at, _)) = writes.iter().find(|(at, _)| !image.layout().is_journalled(*at)) {
+    if let Some((at, _)) = writes
+        .iter()
+        .find(|(at, _)| !image.layout().is_journalled(*at))
+    {
         return Err(image.damaged(*at, "a journal that changes what is no part of the heap"));
     }
     Ok(writes)
@@ -150,7 +159,11 @@ const COUNT_MASK: u64 = 0xff;
 
 /// How many words, and a check of them, which is never 0.
 fn commit_word(writes: &[(u64, u64)]) -> u64 {
-    let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    let mix = |sum: u64, word: u64| {
+        (sum ^ word)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29)
+    };
     let sum = writes
         .iter()
         .fold(1, |sum, (offset, value)| mix(mix(sum, *offset), *value));

@@ -4,7 +4,7 @@
 //! open. Its word is one that the kernel knows (`robust_list`): when the owner dies, the kernel marks it and
 //! wakes a waiter. Where that fails (the owner's C library is another, say), waiters find out by themselves.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use folio_sys::futex::{self, Deadline, OWNER_DIED, TID_MASK, WAITERS};
@@ -59,17 +59,20 @@ impl<'a> HeapLock<'a> {
             thread,
         };
         let word = attached.heap_lock().word();
-        let taken =
-            word.compare_exchange(0, record.tid(), Ordering::Acquire, Ordering::Relaxed);
+        let taken = word.compare_exchange(0, record.tid(), Ordering::Acquire, Ordering::Relaxed);
         if taken.is_err() {
             lock.wait();
         }
         kill_point!("heap.locked");
-        if let [owner, ..] = attached.heap_lock().user() {
-            owner.store(record.index() + 1, Ordering::Relaxed);
-        }
+        lock.owner().store(record.index() + 1, Ordering::Relaxed);
         kill_point!("heap.owned");
         Ok(lock)
+    }
+
+    /// Where the owner puts down its record's number, and one.
+    fn owner(&self) -> &'a AtomicU32 {
+        let [owner, ..] = self.attached.heap_lock().user();
+        owner
     }
 
     #[cold]
@@ -139,27 +142,29 @@ impl<'a> HeapLock<'a> {
         let is_it = |state: &crate::participant::RecordState| {
             state.tid == tid && state.pending == lock_offset && state.waiting_on != lock_offset
         };
-        let owner = match self.attached.heap_lock().user() {
-            [owner, ..] => owner.load(Ordering::Relaxed),
-        };
-        if let Some(record) = owner.checked_sub(1) {
+        if let Some(record) = self.owner().load(Ordering::Relaxed).checked_sub(1) {
             return Record::load(image, record).is_ok_and(|state| {
-                is_it(&state) && state.owner.is_some_and(|owner| self.attached.is_alive(owner))
+                is_it(&state)
+                    && state
+                        .owner
+                        .is_some_and(|owner| self.attached.is_alive(owner))
             });
         }
         self.attached
             .records_at(lock_offset)
             .filter(|state| is_it(state) && state.index != self.record.index())
-            .any(|state| state.owner.is_some_and(|owner| self.attached.is_alive(owner)))
+            .any(|state| {
+                state
+                    .owner
+                    .is_some_and(|owner| self.attached.is_alive(owner))
+            })
     }
 }
 
 impl Drop for HeapLock<'_> {
     fn drop(&mut self) {
         let lock = self.attached.heap_lock();
-        if let [owner, ..] = lock.user() {
-            owner.store(0, Ordering::Relaxed);
-        }
+        self.owner().store(0, Ordering::Relaxed);
         let before = lock.word().swap(0, Ordering::Release);
         kill_point!("heap.unlocked");
         if before & WAITERS != 0 {

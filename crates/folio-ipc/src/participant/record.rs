@@ -35,7 +35,10 @@ pub(crate) struct RecordState {
 }
 
 impl Record {
-    #[expect(clippy::cast_possible_truncation, reason = "an id of a thread has 32 bits")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an id of a thread has 32 bits"
+    )]
     pub(crate) fn load(image: &Image, record: u32) -> Result<RecordState> {
         let at = image
             .layout()
@@ -92,12 +95,19 @@ impl Record {
         let before = before.map_or(0, Participant::to_word);
         let claimed = word.load(Ordering::Relaxed) == before
             && word
-                .compare_exchange(before, owner.to_word(), Ordering::Acquire, Ordering::Relaxed)
+                .compare_exchange(
+                    before,
+                    owner.to_word(),
+                    Ordering::Acquire,
+                    Ordering::Relaxed,
+                )
                 .is_ok();
         if claimed {
             crate::kill::kill_point!("record.claimed");
             Self::clear(image, at)?;
-            image.word(at + TID)?.store(u64::from(tid), Ordering::Release);
+            image
+                .word(at + TID)?
+                .store(u64::from(tid), Ordering::Release);
         }
         Ok(claimed)
     }

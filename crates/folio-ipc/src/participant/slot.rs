@@ -146,7 +146,10 @@ mod tests {
         for (slot, epoch) in [(0, 0), (7, 1), (u32::MAX - 1, u32::MAX)] {
             let participant = Participant { slot, epoch };
             assert_ne!(participant.to_word(), 0);
-            assert_eq!(Participant::from_word(participant.to_word()), Some(participant));
+            assert_eq!(
+                Participant::from_word(participant.to_word()),
+                Some(participant)
+            );
         }
         assert_eq!(Participant::from_word(0), None);
     }

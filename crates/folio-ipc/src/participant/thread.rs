@@ -15,7 +15,7 @@ use crate::{Error, Result};
 ///
 /// Another thread must not use it.
 #[derive(Clone, Copy)]
-pub struct ThreadRecord<'a> {
+pub(crate) struct ThreadRecord<'a> {
     attached: &'a Attached,
     pending: &'a AtomicU64,
     index: u32,
@@ -86,7 +86,10 @@ impl Attached {
     fn thread_slow(&self, key: Key) -> Result<ThreadRecord<'_>> {
         let known = OWNED.try_with(|owned| {
             let owned = owned.borrow();
-            owned.iter().map(|owned| owned.recent).find(|recent| recent.key == key)
+            owned
+                .iter()
+                .map(|owned| owned.recent)
+                .find(|recent| recent.key == key)
         });
         let recent = match known {
             Ok(Some(recent)) => recent,
@@ -175,20 +178,20 @@ impl ThreadRecord<'_> {
     /// Which of the region's thread records this is.
     #[must_use]
     #[inline]
-    pub fn index(&self) -> u32 {
+    pub(crate) fn index(&self) -> u32 {
         self.index
     }
 
     /// The system's id of this thread.
     #[must_use]
     #[inline]
-    pub fn tid(&self) -> u32 {
+    pub(crate) fn tid(&self) -> u32 {
         self.tid
     }
 
     /// Says that the lock at this offset is about to be taken or given up.
     #[inline]
-    pub fn set_pending(&self, lock_offset: usize) {
+    pub(crate) fn set_pending(&self, lock_offset: usize) {
         self.pending.store(lock_offset as u64, Ordering::Relaxed);
         // A thread that is killed has done what comes before, in the order of its instructions.
         compiler_fence(Ordering::SeqCst);
@@ -196,19 +199,19 @@ impl ThreadRecord<'_> {
 
     /// Says that it was.
     #[inline]
-    pub fn clear_pending(&self) {
+    pub(crate) fn clear_pending(&self) {
         compiler_fence(Ordering::SeqCst);
         self.pending.store(0, Ordering::Relaxed);
     }
 
     /// Says that this thread waits for the lock at this offset from now on.
-    pub fn set_waiting(&self, lock_offset: usize) {
+    pub(crate) fn set_waiting(&self, lock_offset: usize) {
         self.store(WAITING_SINCE, folio_sys::futex::now_ns());
         self.store(WAITING_ON, lock_offset as u64);
     }
 
     /// Says that it waits no longer.
-    pub fn clear_waiting(&self) {
+    pub(crate) fn clear_waiting(&self) {
         self.store(WAITING_ON, 0);
     }
 

@@ -73,7 +73,10 @@ pub(crate) struct RawHeader {
     last: [u64; 3],
 }
 
-const _: () = assert!(size_of::<RawHeader>() == HEADER_LEN, "the header is one page");
+const _: () = assert!(
+    size_of::<RawHeader>() == HEADER_LEN,
+    "the header is one page"
+);
 const _: () = assert!(std::mem::offset_of!(RawHeader, size) as u64 == SIZE_WORD);
 const _: () = assert!(std::mem::offset_of!(RawHeader, boot) as u64 == BOOT_WORD);
 const _: () = assert!(std::mem::offset_of!(RawHeader, last) as u64 == LAST_WORDS);
@@ -98,7 +101,11 @@ impl Header {
         raw.byte_order = BYTE_ORDER;
         raw.version = FORMAT_VERSION;
         raw.word_bits = usize::BITS;
-        raw.flags = if self.shared_writers { FLAG_SHARED_WRITERS } else { 0 };
+        raw.flags = if self.shared_writers {
+            FLAG_SHARED_WRITERS
+        } else {
+            0
+        };
         raw.layout = LAYOUT_FINGERPRINT;
         raw.capacity_bytes = dimensions.capacity_bytes;
         raw.participants = dimensions.participants;
@@ -113,22 +120,30 @@ impl Header {
 }
 
 impl RawHeader {
+    /// Checks that the file begins as a region does.
+    pub(crate) fn check_magic(&self, path: &Path) -> Result<()> {
+        if self.magic == MAGIC {
+            return Ok(());
+        }
+        Err(Error::NotARegion {
+            path: path.to_owned(),
+            reason: "its first bytes are others",
+        })
+    }
+
     /// Checks all that can be checked without reading further.
     pub(crate) fn check(&self, path: &Path) -> Result<Header> {
-        let not_a_region = |reason| Error::NotARegion {
-            path: path.to_owned(),
-            reason,
-        };
-        if self.magic != MAGIC {
-            return Err(not_a_region("its first bytes are others"));
-        }
+        self.check_magic(path)?;
         if self.byte_order == BYTE_ORDER.swap_bytes() {
             return Err(Error::ByteOrder {
                 path: path.to_owned(),
             });
         }
         if self.byte_order != BYTE_ORDER {
-            return Err(not_a_region("it has no byte order"));
+            return Err(Error::NotARegion {
+                path: path.to_owned(),
+                reason: "it has no byte order",
+            });
         }
         if self.version != FORMAT_VERSION {
             return Err(Error::Version {
@@ -166,11 +181,10 @@ impl RawHeader {
             objects: self.objects,
             capacity_bytes: self.capacity_bytes,
         };
-        let layout = Layout::new(dimensions)
-            .map_err(|error| Error::damaged(path, 0, error.to_string()))?;
-        let size_bytes = size_from_word(self.size).filter(|size| {
-            (layout.least_size_bytes()..=self.capacity_bytes).contains(size)
-        });
+        let layout =
+            Layout::new(dimensions).map_err(|error| Error::damaged(path, 0, error.to_string()))?;
+        let size_bytes = size_from_word(self.size)
+            .filter(|size| (layout.least_size_bytes()..=self.capacity_bytes).contains(size));
         let Some(size_bytes) = size_bytes else {
             let what = format!("the word {:016x} is no size", self.size);
             return Err(Error::damaged(path, SIZE_WORD, what));
@@ -180,7 +194,11 @@ impl RawHeader {
             return Err(Error::damaged(path, BOOT_WORD, what));
         }
         if self.last != [0; 3] || self.flags & !FLAG_SHARED_WRITERS != 0 {
-            return Err(Error::damaged(path, LAST_WORDS, "bits that have no meaning"));
+            return Err(Error::damaged(
+                path,
+                LAST_WORDS,
+                "bits that have no meaning",
+            ));
         }
         Ok(Header {
             layout,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use folio_sys::shared_memory::{Access, SharedMemory};
 
@@ -59,7 +59,9 @@ impl Image {
     /// A word to be changed.
     #[inline]
     pub(crate) fn word(&self, offset: u64) -> Result<&AtomicU64> {
-        let word = usize::try_from(offset).ok().and_then(|offset| self.memory.u64_at(offset));
+        let word = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.memory.u64_at(offset));
         match word {
             Some(word) => Ok(word),
             None => self.word_slow(offset),
@@ -73,16 +75,6 @@ impl Image {
             .ok()
             .and_then(|offset| self.memory.u64_at(offset))
             .ok_or_else(|| self.outside(offset))
-    }
-
-    /// Half a word to be changed.
-    pub(crate) fn half_word(&self, offset: u64) -> Result<&AtomicU32> {
-        let at = || usize::try_from(offset).ok().and_then(|offset| self.memory.u32_at(offset));
-        if let Some(word) = at() {
-            return Ok(word);
-        }
-        self.map_further()?;
-        at().ok_or_else(|| self.outside(offset))
     }
 
     /// What is in a word, also where nothing may be changed.
@@ -108,7 +100,9 @@ impl Image {
             return Err(self.lost());
         }
         self.map_further()?;
-        self.memory.read_at(at, bytes).map_err(|_| self.outside(offset))
+        self.memory
+            .read_at(at, bytes)
+            .map_err(|_| self.outside(offset))
     }
 
     /// Copies bytes in.
@@ -118,7 +112,9 @@ impl Image {
             return Ok(());
         }
         self.map_further()?;
-        self.memory.write_at(at, bytes).map_err(|_| self.outside(offset))
+        self.memory
+            .write_at(at, bytes)
+            .map_err(|_| self.outside(offset))
     }
 
     /// Maps what the region has grown by.
@@ -136,7 +132,8 @@ impl Image {
             .map_err(|error| Error::io("map what it has grown by", &self.path, error))
     }
 
-    fn check_length(&self, expected: u64) -> Result<()> {
+    /// An error if the file is shorter than this.
+    pub(super) fn check_length(&self, expected: u64) -> Result<()> {
         let stat = rustix::fs::fstat(self.file())
             .map_err(|error| Error::io("ask for its length", &self.path, error))?;
         let found = u64::try_from(stat.st_size).unwrap_or(0);
@@ -157,7 +154,11 @@ impl Image {
 
     /// An error if pages of the region are gone.
     pub(crate) fn check_not_lost(&self) -> Result<()> {
-        if self.is_lost() { Err(self.lost()) } else { Ok(()) }
+        if self.is_lost() {
+            Err(self.lost())
+        } else {
+            Ok(())
+        }
     }
 
     /// The region itself once pages are gone; else the place in it that is wrong.

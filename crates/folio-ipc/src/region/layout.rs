@@ -114,7 +114,6 @@ impl Layout {
     /// What a committed journal may change: everything behind the header that threads
     /// do not change by themselves.
     pub(crate) fn is_journalled(&self, offset: u64) -> bool {
-        offset % 8 == 0
-            && ((CONTROL..PARTICIPANTS).contains(&offset) || offset >= self.directory)
+        offset % 8 == 0 && ((CONTROL..PARTICIPANTS).contains(&offset) || offset >= self.directory)
     }
 }
