@@ -24,6 +24,11 @@ pub(super) fn observe(path: &Path) -> Result<Image> {
     map_with(file, path.to_owned(), Access::ReadOnly)
 }
 
+/// Maps a region to look at it.
+pub(super) fn observe_fd(file: OwnedFd) -> Result<Image> {
+    map_with(file, PathBuf::from(super::NAMELESS), Access::ReadOnly)
+}
+
 /// Nothing is followed that somebody may have put in the region's place, and nothing is waited for.
 fn open_with(path: &Path, access: OFlags) -> Result<OwnedFd> {
     let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
