@@ -58,7 +58,6 @@ const NAMELESS: &str = "region of a descriptor";
 
 impl Region {
     /// How a region is to be made, or opened.
-    #[must_use]
     pub fn options() -> RegionOptions {
         RegionOptions::new()
     }

@@ -79,7 +79,7 @@ fn what_the_header_says() {
         ),
         "{version}"
     );
-    let bits = error(16, |word| word ^ 96);
+    let bits = error(16, |word| word ^ 0x60);
     assert!(matches!(bits, Error::WordSize { .. }), "{bits}");
     let layout = error(24, |word| word + 1);
     assert!(matches!(layout, Error::Layout { .. }), "{layout}");
@@ -188,7 +188,7 @@ fn random_changes() {
         let patches = 1 + random() % 4;
         let mut input = Vec::new();
         for _ in 0..patches {
-            input.extend((random() as u32).to_le_bytes());
+            input.extend(&random().to_le_bytes()[..4]);
             let value = random() >> (random() % 64);
             input.extend(value.to_le_bytes());
         }
@@ -198,7 +198,7 @@ fn random_changes() {
 
 fn a_lock_of_nobody() {
     // The heap's lock is held by a thread that is not there: taken from it.
-    let bytes = with(&[(CONTROL, 1 << 32 | 12345)]);
+    let bytes = with(&[(CONTROL, (1 << 32) + 12345)]);
     use_all(&bytes).unwrap();
     // Also while others are at work, one of whom dies with it.
     let sample = Sample::new();

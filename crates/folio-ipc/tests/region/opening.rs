@@ -225,8 +225,8 @@ fn what_is_no_region() {
         Path::new("/dev/zero"),
         &pipe,
     ] {
-        assert!(Region::open(path).is_err(), "{path:?}");
-        assert!(Region::observe(path).is_err(), "{path:?}");
+        assert!(Region::open(path).is_err(), "{}", path.display());
+        assert!(Region::observe(path).is_err(), "{}", path.display());
     }
 }
 

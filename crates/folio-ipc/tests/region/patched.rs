@@ -16,7 +16,7 @@ const HEADER_SUM: usize = 4048;
 
 /// Where the heap begins, of a region of these options.
 const HEAP: u64 = 12288;
-const CONTROL: u64 = 4096;
+const CONTROL: usize = 4096;
 
 /// A region that is so small that most of what can be changed matters.
 pub(crate) fn options() -> RegionOptions {
@@ -80,11 +80,7 @@ fn apply(bytes: &mut Vec<u8>, patch: &[u8]) {
         ),
         // A word of the heap or the directory that leads to somewhere near.
         3 => put(bytes, word_at, HEAP + (value % 200) * 64),
-        4 => put(
-            bytes,
-            (CONTROL as usize) + at % 512 / 8 * 8,
-            HEAP + (value % 200) * 64,
-        ),
+        4 => put(bytes, CONTROL + at % 512 / 8 * 8, HEAP + (value % 200) * 64),
         // The size, with a right check.
         5 => put(bytes, 4056, seal(value % 16)),
         6 => bytes.truncate(at.max(1)),
