@@ -43,5 +43,8 @@ pub use heap::HeapInfo;
 pub use inspect::{Inspection, LockInfo, ParticipantInfo, RegionInfo, Repaired, ThreadInfo};
 pub use kill::kill_points;
 pub use object::{Object, ObjectKind};
+/// Implements [`Payload`] for a type without parameters, by its name, as version 1;
+/// `#[payload(name = "...", version = 2)]` says otherwise.
+pub use folio_ipc_derive::Payload;
 pub use payload::Payload;
 pub use region::{Observer, Region, RegionOptions};
