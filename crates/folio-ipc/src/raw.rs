@@ -29,7 +29,10 @@ macro_rules! step {
         #[cfg(loom)]
         $env.reached($name);
         #[cfg(not(loom))]
-        $crate::kill::kill_point!($name);
+        {
+            let _: &_ = &$env;
+            $crate::kill::kill_point!($name);
+        }
     };
 }
 pub(crate) use step;

@@ -102,7 +102,7 @@ pub(crate) unsafe fn copy_out_small(to: *mut u8, from: *const u8, len: usize) ->
 /// `from` is valid for reads of `len` bytes, which nobody writes to meanwhile and which do
 /// not overlap the target. `to` to `to + len` lies in mappings that stay mapped for the
 /// duration (whether their pages can be written to is what is found out), and to
-/// whose bytes there is no reference, in this process or by folio in any other. `policy` came from
+/// whose bytes there is no reference but to atomics, in this process or by folio in any other. `policy` came from
 /// [`FaultPolicy::prepare`].
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "as for copy_out")]

@@ -2,7 +2,7 @@
 //!
 //! Everything in folio that needs `unsafe` lives here, behind functions that are
 //! safe to call: mappings whose lost pages are errors instead of signals, memory
-//! shared with child processes, and `fork` for programs of one thread. The crates
+//! that processes share and what they wait by in it, and `fork` for programs of one thread. The crates
 //! above, [`folio`](https://docs.rs/folio) first, are where to begin as a user.
 //!
 //! | module | what it holds |
@@ -16,11 +16,14 @@
 //! | `memfd` | files in memory, of ordinary or of huge pages (Linux) |
 //! | `pass` | descriptors sent to other processes (Linux) |
 //! | [`hazard`] | reading what is current without a lock |
-//! | [`page`] | page size and page arithmetic |
 //! | [`reservation`] | address space set aside |
+//! | [`shared_memory`] | atomics in files that processes share |
+//! | [`futex`] | waiting for a word to change |
+//! | [`robust`] | words that the kernel marks when their owner dies |
+//! | [`ofd_lock`] | locks that the kernel drops when their holder dies |
 //! | [`shared`] | counters that a process and its children share |
 //! | [`prefetch`] | what will be read soon |
-//! | [`process`] | `fork`, and children that end with their parent |
+//! | [`process`] | `fork`, children that end with their parent, and which process this is |
 
 #![expect(
     unsafe_code,
@@ -32,15 +35,19 @@ mod copy;
 pub mod fault;
 pub mod file;
 pub mod frozen;
+pub mod futex;
 pub mod hazard;
 pub mod mapping;
 #[cfg(target_os = "linux")]
 pub mod memfd;
+pub mod ofd_lock;
 pub mod page;
 #[cfg(target_os = "linux")]
 pub mod pass;
 pub mod prefetch;
 pub mod process;
 pub mod reservation;
+pub mod robust;
 pub mod shared;
+pub mod shared_memory;
 mod survive;

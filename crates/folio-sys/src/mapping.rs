@@ -14,15 +14,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags};
 
-pub(crate) use area::Area;
+pub(crate) use area::{Area, SHARED};
 pub use extent::Extent;
 use extent::Pages;
+pub(crate) use mutable::write_all;
 pub use mutable::{MappingMut, WriteError};
+pub(crate) use span::read_exact;
 pub use span::{ReadError, Span};
 
 pub use crate::copy::CopyError;
 use crate::fault::FaultPolicy;
-use crate::survive::Survivor;
+use crate::survive::{Survivor, Use};
 
 /// A shared mapping of a range of a file, at any offset and of any length.
 ///
@@ -184,7 +186,7 @@ impl Mapping {
             // the order of the fields. This is no MappingMut's, so they are only ever read:
             // by folio's copies, which promise no more than bytes that
             // were there, and by those who hold slices and were told.
-            self.survivor = Some(unsafe { Survivor::new(start, size_bytes) });
+            self.survivor = Some(unsafe { Survivor::new(start, size_bytes, Use::Read) });
         }
         Ok(self)
     }

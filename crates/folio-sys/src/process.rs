@@ -1,8 +1,14 @@
-//! Forking, and children that do not outlive their parent.
+//! Forking, children that do not outlive their parent, and which process this is.
+
+mod generation;
+mod identity;
 
 use std::io;
 
 use rustix::process::Pid;
+
+pub use generation::fork_generation;
+pub use identity::{boot_id, kill_self, pid_namespace, start_time};
 
 /// Which side of a [`fork`] this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

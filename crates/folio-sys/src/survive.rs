@@ -1,12 +1,12 @@
-//! Mappings whose lost pages become zeros, for those who hold slices of them.
+//! Mappings whose lost pages become zeros, for those who hold slices of them, or atomics in them.
 //!
-//! A slice is read by any code, not by folio's routines, so that a fault in it has no error exit.
-//! What can be done is to give the instruction something to read: the SIGBUS
-//! handler maps a page of zeros over the lost one, counts it, and lets the instruction
-//! run again.
+//! A slice is read by any code, not by folio's routines, so that a fault in it has no error exit; nor
+//! has one in an atomic operation. What can be done is to give the instruction something to read, or
+//! to write to: the SIGBUS handler maps a page of zeros over the lost one, counts it, and lets the
+//! instruction run again. The page is this process's own.
 
 use std::ptr::{self, without_provenance_mut};
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::mm::{MapFlags, ProtFlags};
@@ -15,7 +15,7 @@ use crate::page;
 
 /// A range of addresses in which lost pages are replaced, until this is dropped.
 ///
-/// Whoever makes one keeps the addresses mapped, read-only and whole pages, for as long.
+/// Whoever makes one keeps the addresses mapped, whole pages, for as long.
 #[derive(Debug)]
 pub(crate) struct Survivor {
     entry: &'static Entry,
@@ -30,9 +30,18 @@ struct Entry {
     version: AtomicUsize,
     start: AtomicUsize,
     end: AtomicUsize,
+    /// Whether the pages that replace others are written to.
+    is_written: AtomicBool,
     torn_pages: AtomicUsize,
     /// Set before the entry is in the list, and never changed.
     next: AtomicPtr<Entry>,
+}
+
+/// What the code does with the pages of a range, lost ones or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Read,
+    ReadWrite,
 }
 
 /// The first entry. Entries are put in front, and none is ever taken out.
@@ -47,13 +56,25 @@ impl Survivor {
     ///
     /// # Safety
     ///
-    /// As long as the value lives, whole pages are mapped there, that are read alone, and
-    /// whose loss nobody finds out otherwise than by seeing zeros.
-    pub(crate) unsafe fn new(start: usize, size_bytes: usize) -> Self {
+    /// As long as the value lives, the addresses up to where it is [cut](Self::cut) are whole pages
+    /// of its maker's, mapped or reserved, that are used as is said, and whose loss
+    /// nobody finds out otherwise than by seeing zeros. Where they are written to, what was
+    /// written may turn into zeros, too.
+    pub(crate) unsafe fn new(start: usize, size_bytes: usize, used: Use) -> Self {
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = free.pop().unwrap_or_else(add_entry);
-        entry.set(start, start.saturating_add(size_bytes));
+        entry.set(start, start.saturating_add(size_bytes), used);
         Self { entry }
+    }
+
+    /// Leaves the pages from `size_bytes` on alone, from now on.
+    pub(crate) fn cut(&self, size_bytes: usize) {
+        let start = self.entry.start.load(Ordering::Relaxed);
+        // One store, that makes no range of two: nobody need be kept from reading meanwhile,
+        // and a fault in what is left finds its range at any time.
+        self.entry
+            .end
+            .fetch_min(start.saturating_add(size_bytes), Ordering::Release);
     }
 
     /// How many times a page was replaced. Two threads that meet a lost page at
@@ -66,7 +87,7 @@ impl Survivor {
 impl Drop for Survivor {
     fn drop(&mut self) {
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-        self.entry.set(0, 0);
+        self.entry.set(0, 0, Use::Read);
         free.push(self.entry);
     }
 }
@@ -77,6 +98,7 @@ fn add_entry() -> &'static Entry {
         version: AtomicUsize::new(0),
         start: AtomicUsize::new(0),
         end: AtomicUsize::new(0),
+        is_written: AtomicBool::new(false),
         torn_pages: AtomicUsize::new(0),
         next: AtomicPtr::new(FIRST.load(Ordering::Relaxed)),
     }));
@@ -86,27 +108,35 @@ fn add_entry() -> &'static Entry {
 
 impl Entry {
     /// Changes the range. The caller holds the lock.
-    fn set(&self, start: usize, end: usize) {
+    fn set(&self, start: usize, end: usize, used: Use) {
         let version = self.version.load(Ordering::Relaxed);
         self.version
             .store(version.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
         self.start.store(start, Ordering::Relaxed);
         self.end.store(end, Ordering::Relaxed);
+        self.is_written
+            .store(used == Use::ReadWrite, Ordering::Relaxed);
         self.torn_pages.store(0, Ordering::Relaxed);
         self.version
             .store(version.wrapping_add(2), Ordering::Release);
     }
 
-    /// Whether the address is in the range. One that is being changed has none: the range
-    /// of whoever asks is not, since the mapping in which that thread faults is alive.
-    fn has(&self, address: usize) -> bool {
+    /// What the page at the address is used for, if it is in the range. One that is being changed has
+    /// none: the range of whoever asks is not, since the mapping in which that thread faults is alive.
+    fn use_at(&self, address: usize) -> Option<Use> {
         let before = self.version.load(Ordering::Acquire);
         let start = self.start.load(Ordering::Relaxed);
         let end = self.end.load(Ordering::Relaxed);
+        let is_written = self.is_written.load(Ordering::Relaxed);
         fence(Ordering::Acquire);
         let after = self.version.load(Ordering::Relaxed);
-        before == after && before % 2 == 0 && (start..end).contains(&address)
+        let is_here = before == after && before % 2 == 0 && (start..end).contains(&address);
+        is_here.then_some(if is_written {
+            Use::ReadWrite
+        } else {
+            Use::Read
+        })
     }
 }
 
@@ -127,8 +157,8 @@ pub(crate) fn replace_lost_page(address: usize) -> bool {
     let mut entry = FIRST.load(Ordering::Acquire);
     // SAFETY: null, or an entry of the list, none of which is ever freed.
     while let Some(current) = unsafe { entry.as_ref() } {
-        if current.has(address) {
-            return replace(address, current);
+        if let Some(used) = current.use_at(address) {
+            return replace(address, current, used);
         }
         entry = current.next.load(Ordering::Acquire);
     }
@@ -136,15 +166,19 @@ pub(crate) fn replace_lost_page(address: usize) -> bool {
 }
 
 #[cold]
-fn replace(address: usize, entry: &Entry) -> bool {
+fn replace(address: usize, entry: &Entry, used: Use) -> bool {
     let page = address & !(page::size() - 1);
-    // SAFETY: the page is one of a survivor's, whose maker vouches that it is mapped, to be
-    // read alone, and may turn into zeros. It is lost, so nobody reads anything else there.
+    let protection = match used {
+        Use::Read => ProtFlags::READ,
+        Use::ReadWrite => ProtFlags::READ.union(ProtFlags::WRITE),
+    };
+    // SAFETY: the page is one of a survivor's, whose maker vouches that it is its own, used as was
+    // said, and may turn into zeros. It is lost, so nobody reads anything else there.
     let replaced = unsafe {
         rustix::mm::mmap_anonymous(
             without_provenance_mut(page),
             page::size(),
-            ProtFlags::READ,
+            protection,
             MapFlags::PRIVATE | MapFlags::FIXED,
         )
     };
@@ -171,7 +205,7 @@ mod tests {
         let address = mapping.first_address();
         assert!(!replace_lost_page(address));
         // SAFETY: one whole page, mapped longer than the survivor lives, and read by nobody.
-        let survivor = unsafe { Survivor::new(address, page::size()) };
+        let survivor = unsafe { Survivor::new(address, page::size(), Use::Read) };
         assert!(!replace_lost_page(address - 1));
         assert!(!replace_lost_page(address + page::size()));
         assert_eq!(survivor.torn_pages(), 0);
@@ -193,7 +227,7 @@ mod tests {
                             let mut entry = FIRST.load(Ordering::Acquire);
                             // SAFETY: as in replace_lost_page.
                             while let Some(current) = unsafe { entry.as_ref() } {
-                                assert!(!current.has(address), "{address:#x}");
+                                assert!(current.use_at(address).is_none(), "{address:#x}");
                                 entry = current.next.load(Ordering::Acquire);
                             }
                         }
@@ -204,7 +238,7 @@ mod tests {
                 let start = 0x1000 * (1 + round % 3);
                 // SAFETY: nothing is mapped there, so nothing faults there, and nobody
                 // asks for a replacement.
-                drop(unsafe { Survivor::new(start, 0x800) });
+                drop(unsafe { Survivor::new(start, 0x800, Use::Read) });
             }
             done.store(true, Ordering::Relaxed);
         });

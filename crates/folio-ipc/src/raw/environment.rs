@@ -153,6 +153,6 @@ pub(crate) enum Failure {
     Deadlock,
     /// Others that were needed are dead.
     Broken,
-    /// There is no place for this thread in it.
-    NoPlace,
+    /// This thread has it as often as can be.
+    TooMany,
 }

@@ -23,7 +23,7 @@
 //! up again: so readers and writers stand in one queue, and neither starves. Who reads already may enter
 //! again whoever waits, since the writer waits for its word anyway.
 //!
-//! `used` is one more than the highest slot that was ever entered, so that writers look at no more than those.
+//! A thread whose record has no slot reads alone, as a writer. `used` is one more than the highest slot that was ever entered, so that writers look at no more than those.
 
 use super::atomics::{AtomicU32, Ordering, store_before_load};
 use super::environment::{Condition, Environment, Failure, Limit, Nap, Waited};
@@ -54,7 +54,9 @@ pub(crate) fn read<E: Environment>(
     words: &impl Words,
     limit: Limit<E::Deadline>,
 ) -> Result<Condition, Failure> {
-    let slot = words.reader(env.record()).ok_or(Failure::NoPlace)?;
+    let Some(slot) = words.reader(env.record()) else {
+        return mutex::lock(env, words.writers(), limit);
+    };
     if words.used().load(Ordering::Acquire) <= env.record() {
         words.used().fetch_max(env.record() + 1, Ordering::SeqCst);
     }
@@ -71,12 +73,13 @@ pub(crate) fn read<E: Environment>(
 /// Ends reading. Does nothing where this thread does not read.
 #[inline]
 pub(crate) fn end_read<E: Environment>(env: &E, words: &impl Words) {
-    if let Some(slot) = words.reader(env.record()) {
-        step!(env, "rwlock.read.ending");
-        let left = slot.compare_exchange(entry(env), 0, Ordering::Release, Ordering::Relaxed);
-        if left.is_err() {
-            leave_contended(env, slot);
-        }
+    let Some(slot) = words.reader(env.record()) else {
+        return mutex::unlock(env, words.writers());
+    };
+    step!(env, "rwlock.read.ending");
+    let left = slot.compare_exchange(entry(env), 0, Ordering::Release, Ordering::Relaxed);
+    if left.is_err() {
+        leave_contended(env, slot);
     }
 }
 
@@ -117,9 +120,24 @@ pub(crate) fn end_write<E: Environment>(env: &E, words: &impl Words) {
     mutex::unlock(env, words.writers());
 }
 
-/// The thread and its record that a reader's word names, if it names any.
-pub(crate) fn reader_tid(word: u32) -> Option<u32> {
-    Some(word & TID_MASK).filter(|&tid| tid != 0)
+/// Clears the words of readers whose records `is_dead` names. Those of them that writers sleep on.
+#[cfg(not(loom))]
+pub(crate) fn recover<'a>(
+    words: &'a impl Words,
+    is_dead: &'a dyn Fn(u32) -> bool,
+) -> impl Iterator<Item = &'a AtomicU32> {
+    let used = words.used().load(Ordering::SeqCst);
+    let slots = (0..used).map_while(|record| Some((record, words.reader(record)?)));
+    slots.filter_map(|(record, slot)| {
+        let seen = slot.load(Ordering::SeqCst);
+        if seen == 0 || !is_dead(record) {
+            return None;
+        }
+        slot.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Relaxed)
+            .ok()
+            .filter(|seen| seen & WAITERS != 0)
+            .map(|_| slot)
+    })
 }
 
 #[inline]
@@ -157,7 +175,7 @@ fn read_contended<E: Environment>(
 fn enter_again(words: &impl Words, slot: &AtomicU32) -> Result<Condition, Failure> {
     // Others change no more of it than the bit for waiters.
     if slot.load(Ordering::Relaxed) & DEPTH_MASK == DEPTH_MASK {
-        return Err(Failure::NoPlace);
+        return Err(Failure::TooMany);
     }
     slot.fetch_add(ONE, Ordering::Relaxed);
     Ok(words.writers().condition())

@@ -69,6 +69,24 @@ pub(crate) fn release<E: Environment>(env: &E, words: &impl Words, index: u32) {
     }
 }
 
+/// Takes back the permits of threads whose records `is_dead` names. The gate, if those who wait at it are to be woken.
+#[cfg(not(loom))]
+pub(crate) fn recover<'a>(
+    words: &'a impl Words,
+    is_dead: &dyn Fn(u32) -> bool,
+) -> Option<&'a AtomicU32> {
+    let mut any = false;
+    for permit in (0..words.count()).map_while(|index| words.permit(index)) {
+        let seen = permit.load(Ordering::SeqCst);
+        if seen != 0 && holder_of(seen).is_none_or(|(record, _)| is_dead(record)) {
+            any |= permit
+                .compare_exchange(seen, 0, Ordering::SeqCst, Ordering::Relaxed)
+                .is_ok();
+        }
+    }
+    (any && clear_waiters(words)).then(|| words.gate())
+}
+
 /// The record and the thread of a permit's holder, if somebody has it.
 pub(crate) fn holder_of(permit: u64) -> Option<(u32, u32)> {
     let record = u32::try_from(permit >> 32).ok()?.checked_sub(1)?;
@@ -101,19 +119,24 @@ fn take<E: Environment>(env: &E, words: &impl Words) -> Option<u32> {
 /// Wakes those who wait at the gate.
 #[cold]
 fn open<E: Environment>(env: &E, words: &impl Words) {
+    if clear_waiters(words) {
+        step!(env, "semaphore.release.opened");
+        env.wake(words.gate(), u32::MAX);
+    }
+}
+
+/// Whether there are waiters, who must be woken then.
+fn clear_waiters(words: &impl Words) -> bool {
     let gate = words.gate();
-    let mut seen = gate.load(Ordering::Relaxed);
+    let mut seen = gate.load(Ordering::SeqCst);
     while seen & WAITERS != 0 {
         let opened = seen.wrapping_add(SEQUENCE_ONE) & !WAITERS;
         match gate.compare_exchange(seen, opened, Ordering::SeqCst, Ordering::Relaxed) {
-            Ok(_) => {
-                step!(env, "semaphore.release.opened");
-                env.wake(gate, u32::MAX);
-                return;
-            }
+            Ok(_) => return true,
             Err(now) => seen = now,
         }
     }
+    false
 }
 
 #[cold]

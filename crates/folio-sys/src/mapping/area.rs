@@ -10,6 +10,14 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::page;
 
+/// How pages are shared that several processes write to: some systems keep those otherwise in which
+/// there are locks.
+#[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd"))]
+pub(crate) const SHARED: MapFlags =
+    MapFlags::SHARED.union(MapFlags::from_bits_retain(libc::MAP_HASSEMAPHORE as u32));
+#[cfg(not(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd")))]
+pub(crate) const SHARED: MapFlags = MapFlags::SHARED;
+
 /// Pages that nobody else may map over or unmap: a mapping, or a reservation with
 /// mappings in it. Unmapped when dropped.
 #[derive(Debug)]
@@ -128,7 +136,7 @@ impl Area {
                 self.address(at),
                 size_bytes,
                 protection,
-                MapFlags::SHARED | MapFlags::FIXED,
+                SHARED | MapFlags::FIXED,
                 file,
                 file_offset,
             )

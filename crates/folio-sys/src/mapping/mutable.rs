@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -157,20 +158,15 @@ impl MappingMut {
     /// [`CopyError::Fault`] when a page is lost, and then the bytes before it were.
     #[inline]
     pub fn write_all_at(&self, offset: usize, bytes: &[u8]) -> Result<(), WriteError> {
-        let len = self.mapping.len();
-        if offset > len || bytes.len() > len - offset {
-            return Err(WriteError::OutOfRange);
-        }
         if !self.writable {
             return Err(WriteError::ReadOnly);
         }
-        let to = self.mapping.start.as_ptr().wrapping_add(offset);
-        // SAFETY: `bytes` is a reference, so nobody changes them, and none into a mapping is
-        // given out without a promise of that. The target was just seen to be within the
-        // mapping, whose pages are writable as long as this borrow lasts. The
-        // policy came from `prepare`.
-        unsafe { copy_in(to, bytes.as_ptr(), bytes.len(), self.mapping.policy) }
-            .map_err(WriteError::Copy)
+        let mapping = &*self.mapping;
+        let (start, len, policy) = (mapping.start, mapping.len(), mapping.policy);
+        // SAFETY: the mapping's bytes are mapped, and its pages writable, as long as this borrow
+        // lasts; no reference to them is given out without a promise of that. The policy came
+        // from `prepare`.
+        unsafe { write_all(start, len, policy, offset, bytes) }
     }
 
     /// Writes the changed pages of a range to the file, and waits until they are there.
@@ -267,4 +263,32 @@ impl MappingMut {
 
 fn map_file(file: BorrowedFd<'_>, file_offset: u64, size_bytes: usize) -> io::Result<Area> {
     Area::of_file(file, file_offset, size_bytes, READ_WRITE, MapFlags::SHARED)
+}
+
+/// Writes all of `bytes` at `offset` into the `len` bytes that begin at `start`.
+///
+/// # Safety
+///
+/// The `len` bytes lie in a mapping of pages that are written to, which stays mapped for the
+/// duration, and there is no reference to any of them but to atomics. `policy` came
+/// from [`FaultPolicy::prepare`].
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "a length that the caller knows makes this a few loads and stores"
+)]
+pub(crate) unsafe fn write_all(
+    start: NonNull<u8>,
+    len: usize,
+    policy: FaultPolicy,
+    offset: usize,
+    bytes: &[u8],
+) -> Result<(), WriteError> {
+    if offset > len || bytes.len() > len - offset {
+        return Err(WriteError::OutOfRange);
+    }
+    let to = start.as_ptr().wrapping_add(offset);
+    // SAFETY: `bytes` is a reference, so nobody changes them, and they are none of the mapping's.
+    // The target was just seen to be within it; the rest is the caller's word.
+    unsafe { copy_in(to, bytes.as_ptr(), bytes.len(), policy) }.map_err(WriteError::Copy)
 }

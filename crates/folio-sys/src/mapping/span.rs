@@ -228,7 +228,7 @@ fn small_offsets(len: usize, policy: FaultPolicy) -> usize {
     clippy::inline_always,
     reason = "a length that the caller knows makes this a few loads and stores"
 )]
-pub(super) unsafe fn read_exact(
+pub(crate) unsafe fn read_exact(
     start: NonNull<u8>,
     len: usize,
     policy: FaultPolicy,
@@ -240,7 +240,7 @@ pub(super) unsafe fn read_exact(
     }
     let from = start.as_ptr().wrapping_add(offset);
     // SAFETY: `buf` is ours alone, and overlaps no mapping made here, since no
-    // mutable reference into one is ever given out. The source is buf.len() bytes from `offset`
+    // mutable reference to bytes of one is ever given out. The source is buf.len() bytes from `offset`
     // on, which were just seen to be within the mapping; the rest is the caller's word.
     unsafe { copy_out(buf.as_mut_ptr(), from, buf.len(), policy) }.map_err(ReadError::Copy)
 }

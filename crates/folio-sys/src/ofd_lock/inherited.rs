@@ -1,0 +1,133 @@
+//! Descriptors that no forked child is to keep.
+//!
+//! A child has a descriptor of its own for everything that its parent has open, to the same open file: so the
+//! parent's locks would outlive the parent. The handler that runs in each forked child closes them, and must do
+//! so by nothing but atomics and system calls.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+
+/// A place in the list of descriptors. Places are used again, and never freed: a child's handler may be
+/// reading them at any time.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Whether an [`OfdLock`](super::OfdLock) has it, be it one that a forked child inherited.
+    is_taken: AtomicBool,
+    /// The open descriptor, or [`NONE`].
+    descriptor: AtomicI32,
+    /// Set before the entry is in the list, and never changed.
+    next: AtomicPtr<Entry>,
+}
+
+const NONE: RawFd = -1;
+
+/// The first entry. Entries are put in front, and none is ever taken out.
+static FIRST: AtomicPtr<Entry> = AtomicPtr::new(ptr::null_mut());
+
+/// How many forks have begun in this process, and how many of those are over.
+static FORKS_BEGUN: AtomicUsize = AtomicUsize::new(0);
+static FORKS_ENDED: AtomicUsize = AtomicUsize::new(0);
+
+/// Opens a descriptor, of which no child will ever have a copy that the list does not know.
+pub(super) fn keep(open: impl Fn() -> io::Result<RawFd>) -> io::Result<&'static Entry> {
+    // From now on, forks are counted.
+    crate::process::fork_generation();
+    let entry = free_entry();
+    loop {
+        let forks = no_fork();
+        let opened = open().inspect_err(|_| entry.release())?;
+        entry.descriptor.store(opened, Ordering::SeqCst);
+        if FORKS_BEGUN.load(Ordering::SeqCst) == forks {
+            return Ok(entry);
+        }
+        // A child may have got the descriptor, but not the entry.
+        entry.close();
+    }
+}
+
+/// How many forks there were, none of which is still going on.
+fn no_fork() -> usize {
+    loop {
+        let ended = FORKS_ENDED.load(Ordering::SeqCst);
+        if FORKS_BEGUN.load(Ordering::SeqCst) == ended {
+            return ended;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// To be called in the parent before each fork.
+pub(crate) fn fork_begins() {
+    FORKS_BEGUN.fetch_add(1, Ordering::SeqCst);
+}
+
+/// To be called in the parent after each fork.
+pub(crate) fn fork_ends() {
+    FORKS_ENDED.fetch_add(1, Ordering::SeqCst);
+}
+
+/// To be called in each forked child. Async-signal-safe.
+pub(crate) fn close_all() {
+    for entry in entries() {
+        entry.close();
+    }
+    // Whatever other threads were about, they are not in this process.
+    FORKS_ENDED.store(FORKS_BEGUN.load(Ordering::SeqCst), Ordering::SeqCst);
+}
+
+impl Entry {
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.descriptor.load(Ordering::Relaxed)
+    }
+
+    fn close(&self) {
+        let descriptor = self.descriptor.swap(NONE, Ordering::SeqCst);
+        if descriptor != NONE {
+            // SAFETY: it was in the entry, and so nobody else's, and no longer is.
+            unsafe { super::close(descriptor) };
+        }
+    }
+
+    /// Closes the descriptor, and leaves the entry to others.
+    pub(super) fn release(&self) {
+        self.close();
+        self.is_taken.store(false, Ordering::Release);
+    }
+
+    fn take(&self) -> bool {
+        !self.is_taken.swap(true, Ordering::Acquire)
+    }
+}
+
+fn entries() -> impl Iterator<Item = &'static Entry> {
+    let first = FIRST.load(Ordering::Acquire);
+    // SAFETY: null, or an entry of the list, none of which is ever freed.
+    std::iter::successors(unsafe { first.as_ref() }, |entry| {
+        let next = entry.next.load(Ordering::Acquire);
+        // SAFETY: as above.
+        unsafe { next.as_ref() }
+    })
+}
+
+/// An entry that nobody else has, of the list.
+fn free_entry() -> &'static Entry {
+    if let Some(free) = entries().find(|entry| entry.take()) {
+        return free;
+    }
+    let entry: &'static Entry = Box::leak(Box::new(Entry {
+        is_taken: AtomicBool::new(true),
+        descriptor: AtomicI32::new(NONE),
+        next: AtomicPtr::new(ptr::null_mut()),
+    }));
+    let mut first = FIRST.load(Ordering::Relaxed);
+    loop {
+        entry.next.store(first, Ordering::Relaxed);
+        let new = ptr::from_ref(entry).cast_mut();
+        match FIRST.compare_exchange_weak(first, new, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => return entry,
+            Err(other) => first = other,
+        }
+    }
+}

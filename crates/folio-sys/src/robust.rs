@@ -1,0 +1,48 @@
+//! Words that the kernel marks, and whose waiters it wakes, when the thread that owns them dies.
+//!
+//! This is the kernel's robust-futex protocol (Linux, `Documentation/locking/robust-futexes.rst` and
+//! `robust-futex-ABI.rst`). A thread has a list of the words that it owns, in its own memory and in the words',
+//! of which the kernel knows the head. When the thread ends, however it does, the kernel goes
+//! through the list. It takes each word whose low bits are the thread's id, clears these bits,
+//! sets [`OWNER_DIED`](crate::futex::OWNER_DIED), leaves [`WAITERS`](crate::futex::WAITERS) as it
+//! is, and wakes one waiter. It follows at most 2,048 entries (`ROBUST_LIST_LIMIT`): those that were
+//! linked longest ago are forgotten.
+//!
+//! A thread can have one list only, and the libc has it already, for its own robust mutexes. So the
+//! words go into the libc's list, between its own, in the form that its mutexes have.
+//! That works with glibc, on 64 bits and on 32. With other libcs, and on other systems, nothing is ever
+//! linked ([`Thread::kernel_recovers`] is false), and others must find out by themselves that an owner
+//! died. They must anyway, where more than 2,048 words can be linked, or the list be damaged.
+//!
+//! # The protocol
+//!
+//! | to take a word | to give it up |
+//! |---|---|
+//! | [`announce`](Thread::announce) | [`announce`](Thread::announce) |
+//! | compare and exchange: 0 to the thread's id | [`unlink`](Thread::unlink) |
+//! | [`link`](Thread::link) | exchange by 0, wake one if `WAITERS` was set |
+//! | [`concluded`](Thread::concluded) | [`concluded`](Thread::concluded) |
+//!
+//! A thread that dies between the two steps in the middle has the word, or has given it up without waking
+//! anybody, and no list says so. That is what is announced: the kernel looks at this one word, too,
+//! and wakes a waiter if it finds it 0. Announcing alone, without ever linking, is enough for
+//! what is owned by no more than one word at a time.
+//!
+//! # Whom it trusts
+//!
+//! A linked word holds addresses of this process, which [`unlink`](Thread::unlink), and the libc when it
+//! links or unlinks a neighbour, take for what they are. Whoever can write to the word's memory can
+//! therefore have this process write an address elsewhere. So link words only in memory to which
+//! nobody writes whom this process need not trust; announcing puts no address there.
+//!
+//! # Forks
+//!
+//! A forked child owns no word: its list is a new one. A [`Thread`] that the parent's code left to
+//! it does nothing; [`current`] makes a new one.
+
+mod list;
+mod word;
+
+pub(crate) use list::forget;
+pub use list::{Thread, current};
+pub use word::RobustWord;
