@@ -52,7 +52,7 @@ impl Guarded {
 
 #[test]
 fn loom_mutex_two_processes() {
-    explore("mutex, 2 processes that lock twice", None, |_| {
+    explore("mutex, 2 processes that lock twice", Some(5), |_| {
         let world = World::new(true, Guarded::new());
         let other = world.spawn(1, None, |here, guarded| {
             guarded.count(here);
@@ -73,7 +73,9 @@ fn loom_mutex_three_processes() {
         let world = World::new(true, Guarded::new());
         let others = [1, 2].map(|record| world.spawn(record, None, |here, it| it.count(here)));
         world.run(0, None, |here, guarded| guarded.count(here));
-        others.map(|other| other.join().unwrap());
+        for other in others {
+            other.join().unwrap();
+        }
         assert_eq!(world.shared().one.load(Relaxed), 3);
     });
 }
