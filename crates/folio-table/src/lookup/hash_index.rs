@@ -1,7 +1,6 @@
 //! The hash index: where a key would have its slot, and the lines there.
 
 use folio::ReadAt;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 use zerocopy::IntoBytes;
 
 use crate::format::{LINE_LEN, Line, SLOTS, Tag, home_line};
@@ -17,7 +16,7 @@ pub(super) struct Probe {
 impl<B: ReadAt> Table<B> {
     #[inline]
     pub(super) fn probe(&self, key: &[u8]) -> Probe {
-        let hash = xxh3_64_with_seed(key, self.layout.seed);
+        let hash = self.hash(key);
         Probe {
             home: home_line(hash, self.layout.home_lines),
             tag: Tag::new(hash, self.layout.offset_bits),
