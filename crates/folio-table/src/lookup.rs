@@ -18,7 +18,7 @@ pub use value::{Value, ValueRange};
 use crate::format::Line;
 use crate::{Error, Result, Table};
 use hash_index::Probe;
-use quick::Quick;
+use quick::{Quick, Want};
 use value::Found;
 
 impl<B: ReadAt> Table<B> {
@@ -53,7 +53,7 @@ impl<B: ReadAt> Table<B> {
     /// Those of [`get`](Self::get).
     #[inline]
     pub fn get_into(&self, key: &[u8], out: &mut Vec<u8>) -> Result<bool> {
-        match self.search_quickly(key, self.ahead()) {
+        match self.search_quickly(key, Want::Value) {
             Quick::Found(value) => self.append(value, out).map(|()| true),
             Quick::Absent => Ok(false),
             Quick::Unknown => self.get_thoroughly(key, out),
@@ -68,7 +68,7 @@ impl<B: ReadAt> Table<B> {
     /// [`Error::Bytes`] and [`Error::Damaged`], as for [`get`](Self::get).
     #[inline]
     pub fn find(&self, key: &[u8]) -> Result<Option<Value<'_, B>>> {
-        let range = self.range_of(key, self.ahead())?;
+        let range = self.range_of(key, Want::Value)?;
         Ok(range.map(|range| Value { table: self, range }))
     }
 
@@ -79,7 +79,7 @@ impl<B: ReadAt> Table<B> {
     /// Those of [`find`](Self::find).
     #[inline]
     pub fn locate(&self, key: &[u8]) -> Result<Option<ValueRange>> {
-        self.range_of(key, HEAD)
+        self.range_of(key, Want::Place)
     }
 
     /// Whether there is such a key.
@@ -112,10 +112,9 @@ impl<B: ReadAt> Table<B> {
         self.append(value, out)
     }
 
-    /// Where the value of a key stands, of whose record `ahead` bytes will be read.
     #[inline]
-    fn range_of(&self, key: &[u8], ahead: usize) -> Result<Option<ValueRange>> {
-        match self.search_quickly(key, ahead) {
+    fn range_of(&self, key: &[u8], want: Want) -> Result<Option<ValueRange>> {
+        match self.search_quickly(key, want) {
             Quick::Found(value) => Ok(Some(value)),
             Quick::Absent => Ok(None),
             Quick::Unknown => self.locate_thoroughly(key),

@@ -104,6 +104,68 @@ pub(crate) unsafe fn load_small(to: *mut u8, from: *const u8, len: usize) -> boo
     true
 }
 
+/// [`load_small`] for lengths that the compiler does not know, up to 64. False if a page is lost, and for
+/// longer ones.
+///
+/// A length is found by few comparisons, which a processor foresees, and not by a jump through
+/// a table; a run that is as long as the copy is loaded twice rather than told apart.
+///
+/// # Safety
+///
+/// As for [`load_small`].
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "to be a few instructions of a caller's"
+)]
+pub(crate) unsafe fn load_up_to_64(to: *mut u8, from: *const u8, len: usize) -> bool {
+    let (to_end, from_end) = (to.wrapping_add(len), from.wrapping_add(len));
+    // SAFETY, of each arm: as in load_small.
+    macro_rules! runs {
+        ($load:ident, $run:ty) => {{
+            // SAFETY: see above.
+            match unsafe { $load(from, from_end) } {
+                // SAFETY: see above.
+                Some(runs) => unsafe { write_two::<$run>(to, to_end, runs) },
+                None => return false,
+            }
+        }};
+    }
+    if len > 64 {
+        return false;
+    } else if len > 32 {
+        runs!(load_two_32, Run32);
+    } else if len > 16 {
+        runs!(load_two_16, Run16);
+    } else if len >= 8 {
+        runs!(load_two_8, Run8);
+    } else if len >= 4 {
+        runs!(load_two_4, Run4);
+    } else {
+        // SAFETY: the caller's obligations are the same.
+        return unsafe { load_up_to_3(to, from, len) };
+    }
+    true
+}
+
+/// The rest of [`load_up_to_64`].
+///
+/// # Safety
+///
+/// As for [`load_small`].
+#[inline]
+unsafe fn load_up_to_3(to: *mut u8, from: *const u8, len: usize) -> bool {
+    if len == 3 {
+        let (to_last, from_last) = (to.wrapping_add(2), from.wrapping_add(2));
+        // SAFETY: the last one of three bytes, for which the caller vouches.
+        return unsafe { load_small(to_last, from_last, 1) }
+            // SAFETY: the first two of them.
+            && unsafe { load_small(to, from, 2) };
+    }
+    // SAFETY: the caller's obligations are the same.
+    len == 0 || unsafe { load_small(to, from, len) }
+}
+
 /// Whether the `len` bytes, 1 to 64, of a mapping from `from` on are those from `with` on, which are
 /// plain memory. They are compared in registers. `None` if a page is lost, and for other lengths.
 ///
@@ -282,7 +344,11 @@ mod tests {
     #[test]
     fn small_copies_are_exact() {
         let from: Vec<u8> = (0..100).collect();
-        let routines = [(load_small as Small, &[1, 2][..]), (store_small, &[])];
+        let routines = [
+            (load_small as Small, &[1, 2][..]),
+            (load_up_to_64, &[0, 1, 2, 3]),
+            (store_small, &[]),
+        ];
         for (len, (small, also)) in (0..80).flat_map(|len| routines.map(|it| (len, it))) {
             let mut to = vec![0xAA; len + 2];
             let target = to.as_mut_ptr().wrapping_add(1);

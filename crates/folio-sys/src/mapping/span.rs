@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 
 use super::Mapping;
-use crate::copy::{CopyError, copy_out, copy_out_small, equals_small};
+use crate::copy::{CopyError, copy_out, copy_out_small, copy_out_up_to_64, equals_small};
 use crate::fault::FaultPolicy;
 use crate::prefetch::prefetch_range;
 
@@ -201,22 +201,23 @@ impl Span {
 
     /// Appends the `len` bytes from `offset` on to `out`, if that takes a few loads and stores.
     ///
-    /// False, and `out` is as it was, for any other reason: those of
-    /// [`read_small_at`](Self::read_small_at), and that `out` has no room for them. Then
+    /// False, and `out` is as it was, for any other reason: the span does not have 64 bytes more, a
+    /// page is lost, they are more than 64, there is no handler, or `out` has no room for them. Then
     /// [`append_exact_at`](Self::append_exact_at) does it, or tells.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "as for read_small_at")]
     #[must_use]
     pub fn append_small_at(&self, offset: usize, len: usize, out: &mut Vec<u8>) -> bool {
         let end = out.len();
-        if offset >= self.small || len > out.capacity() - end {
+        // A vector's length is at most its capacity.
+        if offset >= self.small || len > out.capacity().wrapping_sub(end) {
             return false;
         }
         let from = self.start.as_ptr().wrapping_add(offset);
         let to = out.as_mut_ptr().wrapping_add(end);
         // SAFETY: as in `read_small_at`; `out` has room for as many bytes from here on, and is
         // ours alone.
-        if !unsafe { copy_out_small(to, from, len) } {
+        if !unsafe { copy_out_up_to_64(to, from, len) } {
             return false;
         }
         // SAFETY: within the capacity, and the bytes up to there were just written.

@@ -7,7 +7,7 @@ use crate::format::{LINE_LEN, Line, SLOTS, Tag, home_line};
 use crate::{Error, Result, Table};
 
 /// Where the hash index would have a key, and by which mark.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
     pub(super) home: u64,
     pub(super) tag: Tag,
@@ -19,7 +19,7 @@ impl<B: ReadAt> Table<B> {
         let hash = self.hash(key);
         Probe {
             home: home_line(hash, self.layout.home_lines),
-            tag: Tag::new(hash, self.layout.offset_bits),
+            tag: self.layout.slots.tag(hash),
         }
     }
 

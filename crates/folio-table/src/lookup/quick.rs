@@ -13,7 +13,7 @@ use zerocopy::IntoBytes;
 
 use super::{HEAD, ValueRange};
 use crate::Table;
-use crate::format::{HEAD_MAX_LEN, LINE_LEN, Line, Record, SLOTS, Tag, home_line};
+use crate::format::{HEAD_MAX_LEN, LINE_LEN, Line, Record, SLOTS, home_line};
 
 /// The longest key that is looked up like this: longer ones are not compared by a few instructions.
 const KEY_MAX_LEN: usize = 64;
@@ -25,6 +25,15 @@ pub(super) enum Quick {
     Absent,
     /// The thorough lookup tells.
     Unknown,
+}
+
+/// What a lookup is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// The value, which will be read.
+    Value,
+    /// The key, or where the value stands.
+    Place,
 }
 
 /// Where the home line of a key says that it is to be looked for.
@@ -41,18 +50,18 @@ pub(super) enum Lead {
 }
 
 impl<B: ReadAt> Table<B> {
-    /// Looks a key up, of whose record `ahead` bytes will be read.
+    /// Looks a key up.
     #[inline]
-    pub(super) fn search_quickly(&self, key: &[u8], ahead: usize) -> Quick {
+    pub(super) fn search_quickly(&self, key: &[u8], want: Want) -> Quick {
         if self.layout.home_lines == 0 || key.len() > KEY_MAX_LEN {
             return Quick::Unknown;
         }
         let hash = self.hash(key);
         match self.lead(hash) {
             Lead::Record(offset) => {
-                if ahead > HEAD {
+                if want == Want::Value && self.layout.mean_record_len > HEAD as u64 {
                     // What comes after the head is on its way while the key is compared.
-                    self.prefetch_at(offset, ahead);
+                    self.prefetch_long(offset);
                 }
                 self.compare_quickly(offset, key)
             }
@@ -62,16 +71,22 @@ impl<B: ReadAt> Table<B> {
         }
     }
 
+    /// Has a record fetched that is longer than what is read of it to find it.
+    #[inline(never)]
+    fn prefetch_long(&self, offset: u64) {
+        self.prefetch_at(offset, self.ahead());
+    }
+
     /// What the home line says of a key with this hash.
     #[inline]
     pub(super) fn lead(&self, hash: u64) -> Lead {
-        let tag = Tag::new(hash, self.layout.offset_bits);
+        let tag = self.layout.slots.tag(hash);
         let mut line = Line::default();
         if !self.read_line_quickly(self.home_offset(hash), &mut line) {
             return Lead::Unknown;
         }
-        match line.matches(tag).next() {
-            Some(offset) => Lead::Record(offset),
+        match line.likely_match(tag) {
+            Some(slot) => Lead::Record(slot.offset(tag)),
             None if !line.sends_on(tag) => Lead::Absent,
             None if u64::from(line.reach) <= self.layout.max_reach => {
                 Lead::Strays(u64::from(line.reach))
@@ -102,7 +117,7 @@ impl<B: ReadAt> Table<B> {
     /// What the lines after the home line say.
     #[inline]
     pub(super) fn lead_of_stray(&self, hash: u64, reach: u64) -> Lead {
-        let tag = Tag::new(hash, self.layout.offset_bits);
+        let tag = self.layout.slots.tag(hash);
         let home = home_line(hash, self.layout.home_lines);
         let mut line = Line::default();
         for number in (home..=home.wrapping_add(reach)).skip(1) {
@@ -111,8 +126,8 @@ impl<B: ReadAt> Table<B> {
             {
                 return Lead::Unknown;
             }
-            if let Some(offset) = line.matches(tag).next() {
-                return Lead::Record(offset);
+            if let Some(slot) = line.likely_match(tag) {
+                return Lead::Record(slot.offset(tag));
             }
         }
         Lead::Absent
@@ -132,6 +147,10 @@ impl<B: ReadAt> Table<B> {
         // Both are within the file, so that nothing wraps. At least a footer follows the
         // records, so that as many bytes are there as are read.
         let at = self.layout.records_offset.wrapping_add(offset);
+        self.bytes().prefetch(
+            at.wrapping_add(self.layout.mean_record_len).wrapping_sub(1),
+            1,
+        );
         let mut lengths = [0; HEAD_MAX_LEN];
         if !self.bytes().read_small_at(at, &mut lengths) {
             return Quick::Unknown;
