@@ -338,7 +338,7 @@ impl<B: ReadAt> Table<B> {
     /// Has the record at `offset` of the records section fetched, or so much of it.
     #[inline]
     pub(super) fn prefetch_at(&self, offset: u64, ahead: usize) {
-        let at = self.layout.records_offset.saturating_add(offset);
+        let at = self.layout.records_offset.wrapping_add(offset);
         self.bytes().prefetch(at, ahead);
     }
 }
