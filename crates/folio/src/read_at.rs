@@ -198,7 +198,7 @@ macro_rules! reads_of_slice {
 
         #[inline]
         fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> $crate::Result<usize> {
-            let rest = $crate::read_at::rest(self.as_ref(), offset_bytes);
+            let rest = $crate::read_at::rest(self.as_ref(), offset_bytes).unwrap_or_default();
             let count = rest.len().min(buf.len());
             if let (Some(to), Some(from)) = (buf.get_mut(..count), rest.get(..count)) {
                 to.copy_from_slice(from);
@@ -213,7 +213,7 @@ macro_rules! reads_of_slice {
             len: usize,
             out: &mut Vec<u8>,
         ) -> $crate::Result<()> {
-            match $crate::read_at::rest(self.as_ref(), offset_bytes).get(..len) {
+            match $crate::read_at::part(self.as_ref(), offset_bytes, len) {
                 Some(bytes) if len <= out.capacity() - out.len() => {
                     out.extend_from_slice(bytes);
                     Ok(())
@@ -224,7 +224,7 @@ macro_rules! reads_of_slice {
 
         #[inline]
         fn read_small_at(&self, offset_bytes: u64, buf: &mut [u8]) -> bool {
-            let bytes = $crate::read_at::rest(self.as_ref(), offset_bytes).get(..buf.len());
+            let bytes = $crate::read_at::part(self.as_ref(), offset_bytes, buf.len());
             if let Some(bytes) = bytes {
                 buf.copy_from_slice(bytes);
             }
@@ -233,25 +233,29 @@ macro_rules! reads_of_slice {
 
         #[inline]
         fn equals_small_at(&self, offset_bytes: u64, bytes: &[u8]) -> Option<bool> {
-            let ours = $crate::read_at::rest(self.as_ref(), offset_bytes).get(..bytes.len());
+            let ours = $crate::read_at::part(self.as_ref(), offset_bytes, bytes.len());
             ours.map(|ours| ours == bytes)
         }
 
         #[inline]
         fn prefetch(&self, offset_bytes: u64, len: usize) {
-            let rest = $crate::read_at::rest(self.as_ref(), offset_bytes);
+            let rest = $crate::read_at::rest(self.as_ref(), offset_bytes).unwrap_or_default();
             folio_sys::prefetch::prefetch(rest.get(..len).unwrap_or(rest));
         }
     };
 }
 pub(crate) use reads_of_slice;
 
-/// The bytes from `offset` on; none where there are none.
+/// The bytes from `offset` on, if it is not past the end.
 #[inline]
-pub(crate) fn rest(bytes: &[u8], offset: u64) -> &[u8] {
-    let offset = usize::try_from(offset).ok();
-    let rest = offset.and_then(|offset| bytes.get(offset..));
-    rest.unwrap_or_default()
+pub(crate) fn rest(bytes: &[u8], offset: u64) -> Option<&[u8]> {
+    bytes.get(usize::try_from(offset).ok()?..)
+}
+
+/// The `len` bytes from `offset` on, if all of them are there.
+#[inline]
+pub(crate) fn part(bytes: &[u8], offset: u64, len: usize) -> Option<&[u8]> {
+    rest(bytes, offset)?.get(..len)
 }
 
 /// Makes room for `len` bytes more of a source.
