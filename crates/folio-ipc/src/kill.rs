@@ -10,6 +10,7 @@ const NAMES: &[&str] = &[
     "attach.epoch_stored",
     "attach.attached",
     "attach.dead_reaped",
+    "block.adopted",
     "commit.written",
     "commit.committed",
     "commit.applied_first",

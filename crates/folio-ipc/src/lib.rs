@@ -23,6 +23,7 @@
 //! | `inspect` | what a region says of itself |
 #![forbid(unsafe_code)]
 
+mod allocation;
 mod data;
 mod directory;
 mod error;
@@ -35,16 +36,17 @@ mod participant;
 mod payload;
 mod region;
 
+pub use allocation::{Allocation, Pointer};
 pub use data::Data;
 pub use directory::{ObjectInfo, Shared};
 pub use error::{Error, Result};
 pub use fingerprint::Fingerprint;
+/// Implements [`Payload`] for a type without parameters, by its name, as version 1;
+/// `#[payload(name = "...", version = 2)]` says otherwise.
+pub use folio_ipc_derive::Payload;
 pub use heap::HeapInfo;
 pub use inspect::{Inspection, LockInfo, ParticipantInfo, RegionInfo, Repaired, ThreadInfo};
 pub use kill::kill_points;
 pub use object::{Object, ObjectKind};
-/// Implements [`Payload`] for a type without parameters, by its name, as version 1;
-/// `#[payload(name = "...", version = 2)]` says otherwise.
-pub use folio_ipc_derive::Payload;
 pub use payload::Payload;
 pub use region::{Observer, Region, RegionOptions};
