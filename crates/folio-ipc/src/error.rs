@@ -197,6 +197,19 @@ pub enum Error {
         found: String,
     },
 
+    /// A part of a value was asked for that it does not have.
+    #[error("{}: {len} bytes at {offset} of a value of {size_bytes}", path.display())]
+    OutOfRange {
+        /// The file.
+        path: PathBuf,
+        /// Where the part begins, in the value.
+        offset: u64,
+        /// How long it is.
+        len: u64,
+        /// How long the value is.
+        size_bytes: u64,
+    },
+
     /// An object that this process had before it was forked was removed before the child
     /// used the region.
     #[error("{}: an object was removed before this forked process could attach", path.display())]

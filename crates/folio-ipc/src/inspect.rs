@@ -239,7 +239,11 @@ fn locks_of(image: &Image, objects: &[ObjectInfo]) -> Result<Vec<LockInfo>> {
     for object in objects {
         let is_robust = matches!(
             object.kind,
-            ObjectKind::Mutex | ObjectKind::RwLock | ObjectKind::Once | ObjectKind::OnceValue
+            ObjectKind::Mutex
+                | ObjectKind::RwLock
+                | ObjectKind::Once
+                | ObjectKind::OnceValue
+                | ObjectKind::Barrier
         );
         if is_robust && object.size_bytes >= 8 {
             locks.push(robust_lock(
@@ -267,12 +271,21 @@ fn robust_lock(image: &Image, name: &str, kind: ObjectKind, at: u64) -> Result<L
         [halves[1], halves[0]]
     };
     let tid = word & futex::TID_MASK;
-    let owner_record = owner.checked_sub(1).filter(|_| tid != 0);
-    let is_known = owner_record.is_none_or(|record| {
+    let record = if at == CONTROL {
+        owner.checked_sub(1)
+    } else {
+        crate::locks::mark_of(owner)
+            .filter(|(_, half)| *half == tid & 0xffff)
+            .map(|(record, _)| record)
+    };
+    let owner_record = record.filter(|_| tid != 0);
+    let is_it = |record: u32| {
         Record::load(image, record).is_ok_and(|state| {
             state.tid == tid && state.owner.is_some_and(|owner| is_alive(image, owner))
         })
-    });
+    };
+    let is_known = tid == 0
+        || owner_record.map_or_else(|| (0..image.layout().dimensions.threads).any(is_it), is_it);
     Ok(LockInfo {
         name: name.to_owned(),
         kind,

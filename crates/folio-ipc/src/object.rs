@@ -125,6 +125,5 @@ pub(crate) fn recover(
     len: usize,
     is_dead: &dyn Fn(u32) -> bool,
 ) {
-    // The kinds with locks in them are to be named here.
-    let _ = (attached, kind, offset, len, is_dead);
+    crate::locks::recover(attached, kind, offset, len, is_dead);
 }

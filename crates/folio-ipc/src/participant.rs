@@ -84,13 +84,11 @@ impl Attached {
 
     /// Whether nobody but the region's owner may write to it, so that what other processes put there cannot
     /// be meant to harm this one.
-    #[expect(dead_code, reason = "the locks ask")]
     pub(crate) fn is_private(&self) -> bool {
         self.is_private
     }
 
     /// Whether pages of the region are gone.
-    #[expect(dead_code, reason = "the locks ask")]
     pub(crate) fn is_lost(&self) -> bool {
         self.image.is_lost()
     }
@@ -175,15 +173,6 @@ impl Attached {
             Some(owner) => state.tid != tid || !self.is_alive(owner),
             None => true,
         }
-    }
-
-    /// The id of a dead thread that was about to take or give up the lock at this offset.
-    /// It makes as many system calls as there are threads at that lock.
-    pub(crate) fn dead_pending(&self, lock_offset: usize) -> Option<u32> {
-        let offset = u64::try_from(lock_offset).ok()?;
-        self.records_at(offset)
-            .find(|state| state.owner.is_some_and(|owner| !self.is_alive(owner)))
-            .map(|state| state.tid)
     }
 
     /// The records of threads that are about to take or give up the lock at this offset, or hold it
