@@ -285,10 +285,7 @@ fn robust_lock(image: &Image, name: &str, kind: ObjectKind, at: u64) -> Result<L
         })
     };
     let is_known = tid == 0
-        || owner_record.map_or_else(
-            || (0..image.layout().dimensions.threads).any(is_it),
-            is_it,
-        );
+        || owner_record.map_or_else(|| (0..image.layout().dimensions.threads).any(is_it), is_it);
     Ok(LockInfo {
         name: name.to_owned(),
         kind,

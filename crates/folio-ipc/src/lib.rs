@@ -26,6 +26,8 @@
 #![forbid(unsafe_code)]
 
 #[cfg(not(loom))]
+mod allocation;
+#[cfg(not(loom))]
 mod data;
 #[cfg(not(loom))]
 mod directory;
@@ -52,6 +54,8 @@ mod raw;
 mod region;
 
 #[cfg(not(loom))]
+pub use allocation::{Allocation, Pointer};
+#[cfg(not(loom))]
 pub use data::Data;
 #[cfg(not(loom))]
 pub use directory::{ObjectInfo, Shared};
@@ -59,6 +63,10 @@ pub use directory::{ObjectInfo, Shared};
 pub use error::{Error, Result};
 #[cfg(not(loom))]
 pub use fingerprint::Fingerprint;
+/// Implements [`Payload`] for a type without parameters, by its name, as version 1;
+/// `#[payload(name = "...", version = 2)]` says otherwise.
+#[cfg(not(loom))]
+pub use folio_ipc_derive::Payload;
 #[cfg(not(loom))]
 pub use heap::HeapInfo;
 #[cfg(not(loom))]
@@ -72,10 +80,6 @@ pub use locks::{
 };
 #[cfg(not(loom))]
 pub use object::{Object, ObjectKind};
-/// Implements [`Payload`] for a type without parameters, by its name, as version 1;
-/// `#[payload(name = "...", version = 2)]` says otherwise.
-#[cfg(not(loom))]
-pub use folio_ipc_derive::Payload;
 #[cfg(not(loom))]
 pub use payload::Payload;
 #[cfg(not(loom))]

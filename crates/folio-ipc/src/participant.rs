@@ -106,6 +106,12 @@ impl Attached {
         Ok(self.life()?.participant())
     }
 
+    /// This process as participant, if it is one: a forked child that has not used the region is none.
+    pub(crate) fn living_participant(&self) -> Option<Participant> {
+        let last = self.first_life.last();
+        (last.generation() == fork_generation()).then(|| last.participant())
+    }
+
     fn life(&self) -> Result<&Life> {
         let generation = fork_generation();
         if self.first_life.generation() == generation {

@@ -63,10 +63,7 @@ impl Condvar {
     ///
     /// As for [`Mutex::lock`](crate::Mutex::lock). The guard is gone, but for
     /// [`LockError::OwnerDied`](crate::LockError::OwnerDied), which brings it.
-    pub fn wait<'a, T: Payload>(
-        &self,
-        guard: MutexGuard<'a, T>,
-    ) -> LockResult<MutexGuard<'a, T>> {
+    pub fn wait<'a, T: Payload>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         self.wait_within(guard, Limit::Never).0
     }
 
