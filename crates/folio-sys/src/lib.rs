@@ -20,6 +20,7 @@
 //! | [`reservation`] | address space set aside |
 //! | [`shared`] | counters that a process and its children share |
 //! | [`prefetch`] | what will be read soon |
+//! | [`watch`] | which pages of a mapping were written to |
 //! | [`process`] | `fork`, and children that end with their parent |
 
 #![expect(
@@ -38,9 +39,13 @@ pub mod mapping;
 pub mod memfd;
 pub mod page;
 #[cfg(target_os = "linux")]
+mod pagemap;
+#[cfg(target_os = "linux")]
 pub mod pass;
 pub mod prefetch;
 pub mod process;
+mod process_mark;
 pub mod reservation;
 pub mod shared;
 mod survive;
+pub mod watch;
