@@ -3,6 +3,7 @@
 mod area;
 mod extent;
 mod mutable;
+mod private;
 mod range;
 mod span;
 
@@ -20,6 +21,7 @@ pub(crate) use area::Area;
 pub use extent::Extent;
 use extent::Pages;
 pub use mutable::{MappingMut, WriteError};
+pub use private::PrivateMapping;
 pub use span::{ReadError, Span};
 
 pub use crate::copy::CopyError;

@@ -69,6 +69,36 @@ impl PageMap {
         self.scan(addresses, query, 0, each)
     }
 
+    /// Calls `each` with the runs of pages between two addresses, in a private mapping of a file, that are this process's own,
+    /// not the file's, whether in memory or swapped out.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub(crate) fn find_private(
+        &self,
+        addresses: Range<usize>,
+        each: &mut dyn FnMut(Range<usize>),
+    ) -> io::Result<()> {
+        let private = Query {
+            without: FILE | ZERO,
+            with_any: PRESENT | SWAPPED,
+            ..Query::default()
+        };
+        match self.find(addresses.clone(), private, each) {
+            // Before Linux 6.7, or in a sandbox, and so at the very first call.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ENOTTY | libc::EINVAL | libc::EPERM | libc::ENOSYS)
+                ) =>
+            {
+                self.find_private_by_bits(addresses, each)
+            }
+            outcome => outcome,
+        }
+    }
+
     /// As [`find`](Self::find), and write-protects the pages found, each at the moment when it is found. The
     /// addresses must be registered with a userfaultfd for asynchronous write-protection.
     ///

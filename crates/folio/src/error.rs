@@ -108,6 +108,22 @@ pub enum Error {
         capacity: u64,
     },
 
+    /// Somebody else has the file to himself.
+    #[error("{}: another draft of it is open", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The journal that stands beside a file is of no use.
+    #[error("{}: {reason}", path.display())]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// What is wrong with it, and what can be done.
+        reason: &'static str,
+    },
+
     /// This kind of source cannot do this.
     #[error("{}: {reason}", path.display())]
     Unsupported {
@@ -145,6 +161,8 @@ impl From<Error> for io::Error {
             Error::NotFrozen { .. } => io::ErrorKind::PermissionDenied,
             Error::TooLarge { .. } => io::ErrorKind::FileTooLarge,
             Error::NoRoom { .. } => io::ErrorKind::OutOfMemory,
+            Error::InUse { .. } => io::ErrorKind::WouldBlock,
+            Error::Journal { .. } => io::ErrorKind::InvalidData,
             Error::Unsupported { .. } => io::ErrorKind::Unsupported,
         };
         Self::new(kind, error)

@@ -33,6 +33,7 @@
 
 mod dirty_pages;
 mod dirty_tracker;
+mod draft;
 mod error;
 mod freeze;
 mod frozen;
@@ -54,6 +55,7 @@ mod windows;
 
 pub use dirty_pages::DirtyPages;
 pub use dirty_tracker::{DirtyTracker, DirtyTrackerOptions, TrackingMethod};
+pub use draft::Draft;
 pub use error::{Error, Result};
 pub use folio_sys::advice::Advice;
 pub use folio_sys::fault::FaultPolicy;
