@@ -175,6 +175,16 @@ impl DirtyTracker {
         self.map.path()
     }
 
+    /// The map, as long as it was at first; its mapping is as long as it is now.
+    pub(crate) fn whole(&self) -> &Map {
+        &self.map
+    }
+
+    /// How many bytes the map has now.
+    pub(crate) fn map_len(&self) -> u64 {
+        self.map.span().mapping().len() as u64
+    }
+
     /// What was found, for those who think in bytes.
     fn found(&self, pages: PageSet) -> DirtyPages {
         let mapping = self.map.span().mapping();
@@ -182,7 +192,7 @@ impl DirtyTracker {
         let layout = Layout {
             page_bytes,
             skew: self.map.offset() % page_bytes,
-            len: mapping.len() as u64,
+            len: self.map_len(),
         };
         DirtyPages { pages, layout }
     }

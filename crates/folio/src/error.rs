@@ -108,6 +108,15 @@ pub enum Error {
         capacity: u64,
     },
 
+    /// A file is no checkpoint, or not the one that is wanted here.
+    #[error("{}: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
     /// Somebody else has the file to himself.
     #[error("{}: another draft of it is open", path.display())]
     InUse {
@@ -157,12 +166,13 @@ impl From<Error> for io::Error {
             Error::Io { source, .. } => source.kind(),
             Error::OutOfRange { .. } => io::ErrorKind::UnexpectedEof,
             Error::Fault { .. } => io::ErrorKind::Other,
-            Error::Checksum { .. } => io::ErrorKind::InvalidData,
             Error::NotFrozen { .. } => io::ErrorKind::PermissionDenied,
             Error::TooLarge { .. } => io::ErrorKind::FileTooLarge,
             Error::NoRoom { .. } => io::ErrorKind::OutOfMemory,
             Error::InUse { .. } => io::ErrorKind::WouldBlock,
-            Error::Journal { .. } => io::ErrorKind::InvalidData,
+            Error::Checksum { .. } | Error::Checkpoint { .. } | Error::Journal { .. } => {
+                io::ErrorKind::InvalidData
+            }
             Error::Unsupported { .. } => io::ErrorKind::Unsupported,
         };
         Self::new(kind, error)

@@ -31,6 +31,7 @@
 //! signal handler finds lost pages out; on other architectures, and where
 //! [`FaultPolicy::Syscall`] is asked for, they are system calls.
 
+mod checkpoint;
 mod dirty_pages;
 mod dirty_tracker;
 mod draft;
@@ -53,6 +54,7 @@ mod spool;
 mod view;
 mod windows;
 
+pub use checkpoint::{Checkpoint, CheckpointSummary};
 pub use dirty_pages::DirtyPages;
 pub use dirty_tracker::{DirtyTracker, DirtyTrackerOptions, TrackingMethod};
 pub use draft::Draft;

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "libc's prctl makes the sandbox")]
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use folio::{DirtyTracker, Error, Map, TrackingMethod};
+use folio::{DirtyTracker, Draft, Error, Map, TrackingMethod};
 use folio_sys::process::{Fork, fork};
 use rustix::process::{WaitOptions, waitpid};
 
@@ -18,6 +18,7 @@ fn main() {
         a_child_has_trackers_of_its_own(TrackingMethod::Userfaultfd);
     }
     a_child_has_trackers_of_its_own(TrackingMethod::Protection);
+    a_child_commits_no_draft_of_its_parents();
     #[cfg(target_arch = "x86_64")]
     in_child(a_sandbox_that_refuses_is_no_obstacle);
     println!("dirty_fork: ok");
@@ -52,8 +53,9 @@ fn a_child_has_trackers_of_its_own(method: TrackingMethod) {
         assert!(tracker.dirty().is_err());
         let mut own = options.track(&map).unwrap();
         map.put(3 * page, &3_u8).unwrap();
-        let found: Vec<_> = own.checkpoint().unwrap().ranges().collect();
-        assert_eq!(found, [3 * page..4 * page]);
+        let found = own.checkpoint().unwrap();
+        assert_eq!(found.ranges().next(), Some(3 * page..4 * page));
+        assert_eq!(found.page_count(), 1);
         // A parent's is of no use, even while there are others.
         assert!(tracker.checkpoint().is_err());
         drop(tracker);
@@ -70,6 +72,29 @@ fn a_child_has_trackers_of_its_own(method: TrackingMethod) {
     assert_eq!(found, [0..page, 6 * page..7 * page]);
     map.put(6 * page, &1_u8).unwrap();
     assert_eq!(other.checkpoint().unwrap().page_count(), 1);
+}
+
+fn a_child_commits_no_draft_of_its_parents() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, vec![0; 50_000]).unwrap();
+    let mut draft = Draft::open(&file).unwrap();
+    draft.put(20_000, &1_u8).unwrap();
+    draft.commit().unwrap();
+    draft.put(20_000, &2_u8).unwrap();
+    let draft = &mut Some(draft);
+    in_child(|| {
+        let mut draft = draft.take().unwrap();
+        // It has a copy of what was written, and may read and write that.
+        assert_eq!(draft.get::<u8>(20_000).unwrap(), 2);
+        draft.put(40_000, &3_u8).unwrap();
+        assert_eq!(draft.dirty().unwrap().page_count(), 2);
+        assert!(matches!(draft.commit(), Err(Error::Unsupported { .. })));
+        drop(draft);
+    });
+    // Neither the lock nor the journal went with the child's copy.
+    assert!(matches!(Draft::open(&file), Err(Error::InUse { .. })));
+    let bytes = std::fs::read(&file).unwrap();
+    assert_eq!((bytes.get(20_000), bytes.get(40_000)), (Some(&1), Some(&0)));
 }
 
 /// What a sandbox refuses, with either of the errors that they give, is done without.

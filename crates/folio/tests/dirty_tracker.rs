@@ -218,7 +218,7 @@ fn maps(options: &MapOptions) -> Vec<(MapMut, usize)> {
         let Ok(file) = tempfile::NamedTempFile::new_in(folder) else {
             continue;
         };
-        let content: Vec<u8> = (0..25 * page()).map(|i| (i % 251) as u8).collect();
+        let content: Vec<u8> = (0..=250).cycle().take(25 * page()).collect();
         std::fs::write(&file, &content).unwrap();
         maps.push((options.open_mut(&file).unwrap(), 0));
         let part = options.clone().offset(page() as u64 + 77).len(size as u64);

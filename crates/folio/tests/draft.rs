@@ -1,10 +1,6 @@
 //! Drafts, against a plain `Vec<u8>` to which the same is done.
 #![cfg(target_os = "linux")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test ends at the first surprise"
-)]
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -49,7 +45,7 @@ fn drafts_hold_what_is_written_and_files_what_is_committed() {
                 continue;
             };
             let path = folder.path().join("file");
-            let mut committed: Vec<u8> = (0..40 * page() + 99).map(|i| (i % 251) as u8).collect();
+            let mut committed: Vec<u8> = (0..=250).cycle().take(40 * page() + 99).collect();
             fs::write(&path, &committed).unwrap();
             let reader = Map::open(&path).unwrap();
             let mut model = committed.clone();

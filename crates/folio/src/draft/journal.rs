@@ -292,7 +292,8 @@ impl Header {
         let mut sum = Xxh3::new();
         sum.update(checked);
         let mut read = |offset, buf: &mut [u8]| storage.read_journal(offset, buf);
-        in_blocks(&[HEADER_BYTES as u64..end], &mut read, |_, bytes| {
+        let payload = HEADER_BYTES as u64..end;
+        in_blocks(std::slice::from_ref(&payload), &mut read, |_, bytes| {
             sum.update(bytes);
             Ok(())
         })?;

@@ -223,7 +223,7 @@ const IDENTITY: Identity = Identity {
 
 /// The file after so many commits: each changes other places, some of them the same ones.
 fn version(commits: u8) -> Vec<u8> {
-    let mut bytes: Vec<u8> = (0..FILE_BYTES).map(|i| (i % 251) as u8).collect();
+    let mut bytes: Vec<u8> = (0..=250).cycle().take(FILE_BYTES).collect();
     for commit in 1..=commits {
         for run in runs(commit) {
             let run = usize::try_from(run.start).unwrap()..usize::try_from(run.end).unwrap();
