@@ -70,7 +70,9 @@ pub use folio_ipc_derive::Payload;
 #[cfg(not(loom))]
 pub use heap::HeapInfo;
 #[cfg(not(loom))]
-pub use inspect::{Inspection, LockInfo, ParticipantInfo, RegionInfo, Repaired, ThreadInfo};
+pub use inspect::{
+    HolderInfo, Inspection, LockInfo, ParticipantInfo, RegionInfo, Repaired, ThreadInfo,
+};
 #[cfg(not(loom))]
 pub use kill::kill_points;
 #[cfg(not(loom))]
