@@ -165,7 +165,10 @@ fn readers_share_and_writers_do_not() {
             scope.spawn(|| {
                 assert!(lock.try_read().is_ok());
                 assert!(matches!(lock.try_write(), Err(LockError::WouldBlock)));
-                assert!(matches!(lock.write_timeout(SHORT), Err(LockError::TimedOut)));
+                assert!(matches!(
+                    lock.write_timeout(SHORT),
+                    Err(LockError::TimedOut)
+                ));
                 assert!(lock.try_read().is_ok(), "the writer has gone");
             });
         });
@@ -297,7 +300,10 @@ fn permits_are_limited() {
         });
         assert_eq!(semaphore.available(), 3);
         let _permits = [(); 3].map(|()| semaphore.acquire().unwrap());
-        assert!(matches!(semaphore.try_acquire(), Err(LockError::WouldBlock)));
+        assert!(matches!(
+            semaphore.try_acquire(),
+            Err(LockError::WouldBlock)
+        ));
         assert!(matches!(
             semaphore.acquire_timeout(SHORT),
             Err(LockError::TimedOut)
@@ -391,7 +397,10 @@ fn events_happen() {
         let automatic = region
             .object_with::<Event>("a", || EventReset::Automatic)
             .unwrap();
-        assert!(matches!(manual.wait_timeout(SHORT), Err(LockError::TimedOut)));
+        assert!(matches!(
+            manual.wait_timeout(SHORT),
+            Err(LockError::TimedOut)
+        ));
         assert!(matches!(automatic.try_wait(), Err(LockError::WouldBlock)));
         let consumed = AtomicU32::new(0);
         thread::scope(|scope| {

@@ -105,10 +105,7 @@ impl Lock {
     }
 
     /// A word of the region, `from` bytes behind the beginning of the lock.
-    pub(super) fn pin<W: folio_sys::shared_memory::Word>(
-        &self,
-        from: usize,
-    ) -> Result<Pinned<W>> {
+    pub(super) fn pin<W: folio_sys::shared_memory::Word>(&self, from: usize) -> Result<Pinned<W>> {
         self.offset
             .checked_add(from)
             .and_then(|offset| self.memory().pin::<W>(offset))
@@ -226,9 +223,7 @@ impl Environment for Here<'_> {
     }
 
     fn probes_at_once(&self) -> bool {
-        !(self.robust.is_some()
-            && self.lock.attached.is_private()
-            && self.thread.kernel_recovers())
+        !(self.robust.is_some() && self.lock.attached.is_private() && self.thread.kernel_recovers())
     }
 
     fn wait(
@@ -240,9 +235,7 @@ impl Environment for Here<'_> {
     ) -> Waited {
         let nap = match nap {
             Nap::Courtesy => FIRST_NAP,
-            Nap::Probe { nth } => FIRST_NAP
-                .saturating_mul(1 << nth.min(10))
-                .min(LONGEST_NAP),
+            Nap::Probe { nth } => FIRST_NAP.saturating_mul(1 << nth.min(10)).min(LONGEST_NAP),
             Nap::Long => LONG_NAP,
         };
         let end = Deadline::after(nap);

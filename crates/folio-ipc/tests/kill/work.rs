@@ -275,7 +275,10 @@ impl<'a> Tools<'a> {
         let timeout = self.timeout() * 4;
         let met = match self.random() % 8 {
             0 => self.barrier.try_wait(),
-            1 => self.barrier.reset().map(|()| folio_ipc::BarrierOutcome::Leader),
+            1 => self
+                .barrier
+                .reset()
+                .map(|()| folio_ipc::BarrierOutcome::Leader),
             _ => self.barrier.wait_timeout(timeout),
         };
         match met {
@@ -364,9 +367,7 @@ fn expect_busy<G>(error: &LockError<G>) {
     );
 }
 
-fn recovered<T: folio_ipc::Payload>(
-    locked: LockResult<MutexGuard<'_, T>>,
-) -> MutexGuard<'_, T> {
+fn recovered<T: folio_ipc::Payload>(locked: LockResult<MutexGuard<'_, T>>) -> MutexGuard<'_, T> {
     locked.unwrap_or_else(|error| {
         let guard = error.into_guard().unwrap();
         guard.recovered();

@@ -48,25 +48,33 @@ impl<const COUNT: usize> Permits<COUNT> {
         let held = &self.held[index as usize];
         held.store(env.tid(), Relaxed);
         env.reached("holding");
-        assert_eq!(held.load(Relaxed), env.tid(), "somebody else has the permit");
+        assert_eq!(
+            held.load(Relaxed),
+            env.tid(),
+            "somebody else has the permit"
+        );
         release(&env, self, index);
     }
 }
 
 #[test]
 fn loom_semaphore_one_permit() {
-    explore("semaphore, 1 permit, 2 processes that take it twice", Some(4), |_| {
-        let world = World::new(true, Permits::<1>::new());
-        let other = world.spawn(1, None, |here, it| {
-            it.pass(here);
-            it.pass(here);
-        });
-        world.run(0, None, |here, it| {
-            it.pass(here);
-            it.pass(here);
-        });
-        other.join().unwrap();
-    });
+    explore(
+        "semaphore, 1 permit, 2 processes that take it twice",
+        Some(4),
+        |_| {
+            let world = World::new(true, Permits::<1>::new());
+            let other = world.spawn(1, None, |here, it| {
+                it.pass(here);
+                it.pass(here);
+            });
+            world.run(0, None, |here, it| {
+                it.pass(here);
+                it.pass(here);
+            });
+            other.join().unwrap();
+        },
+    );
 }
 
 #[test]
