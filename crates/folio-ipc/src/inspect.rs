@@ -132,8 +132,36 @@ pub(crate) fn repair(attached: &Attached) -> Result<Repaired> {
     })
 }
 
+/// Looks at everything, and keeps others from the heap while it looks at that.
+pub(crate) fn inspect_attached(attached: &Attached) -> Result<Inspection> {
+    inspect(attached.image(), || {
+        let _heap = attached.heap()?;
+        summarise(attached.image(), |participant| {
+            attached.is_alive(participant)
+        })
+    })
+}
+
 /// Looks at everything, without stopping anybody.
-pub(crate) fn inspect(image: &Image) -> Result<Inspection> {
+pub(crate) fn inspect_image(image: &Image) -> Result<Inspection> {
+    /// A heap that changes is in disorder for less than a microsecond at a time.
+    const LOOKS: u32 = 1000;
+
+    inspect(image, || {
+        let look = || summarise(image, |participant| is_alive(image, participant));
+        let mut seen = look();
+        for _ in 1..LOOKS {
+            if seen.is_ok() || image.is_lost() {
+                break;
+            }
+            std::thread::yield_now();
+            seen = look();
+        }
+        seen
+    })
+}
+
+fn inspect(image: &Image, heap: impl FnOnce() -> Result<HeapInfo>) -> Result<Inspection> {
     image.check_not_lost()?;
     let dimensions = image.layout().dimensions;
     let now_ns = futex::now_ns();
@@ -150,7 +178,7 @@ pub(crate) fn inspect(image: &Image) -> Result<Inspection> {
         threads: threads_of(image, &objects, now_ns)?,
         locks: locks_of(image, &objects)?,
         objects,
-        heap: summarise(image, |participant| is_alive(image, participant))?,
+        heap: heap()?,
     };
     image.check_not_lost()?;
     Ok(inspection)

@@ -72,6 +72,10 @@ pub use locks::{
 };
 #[cfg(not(loom))]
 pub use object::{Object, ObjectKind};
+/// Implements [`Payload`] for a type without parameters, by its name, as version 1;
+/// `#[payload(name = "...", version = 2)]` says otherwise.
+#[cfg(not(loom))]
+pub use folio_ipc_derive::Payload;
 #[cfg(not(loom))]
 pub use payload::Payload;
 #[cfg(not(loom))]

@@ -9,20 +9,22 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// share a value: a name and a version. Change the version whenever the meaning of a byte changes.
 ///
 /// ```
-/// use folio_ipc::Payload;
+/// use folio_ipc::{Data, Payload, Region};
 /// use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 ///
-/// #[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+/// #[derive(Clone, Copy, Payload, FromBytes, IntoBytes, Immutable, KnownLayout)]
 /// #[repr(C)]
+/// #[payload(version = 2)]
 /// struct Counters {
 ///     hits: u64,
 ///     misses: u64,
 /// }
 ///
-/// impl Payload for Counters {
-///     const NAME: &'static str = "Counters";
-///     const VERSION: u32 = 1;
-/// }
+/// let region = Region::options().anonymous()?;
+/// let counters = region.object::<Data<Counters>>("counters")?;
+/// counters.set(&Counters { hits: 1, misses: 0 })?;
+/// assert_eq!(counters.get()?.hits, 1);
+/// # Ok::<(), folio_ipc::Error>(())
 /// ```
 pub trait Payload:
     FromBytes + IntoBytes + Immutable + KnownLayout + Copy + Send + Sync + 'static

@@ -20,7 +20,7 @@ pub(crate) use reserve::grow_file;
 
 use crate::directory::{ObjectInfo, Shared};
 use crate::heap::HeapInfo;
-use crate::inspect::{Inspection, Repaired, inspect, repair};
+use crate::inspect::{Inspection, Repaired, inspect_attached, inspect_image, repair};
 use crate::object::Object;
 use crate::participant::Attached;
 use crate::{Error, Result};
@@ -53,9 +53,11 @@ pub struct Region {
     attached: Arc<Attached>,
 }
 
+/// What stands for the name of a region that was opened by a descriptor.
+const NAMELESS: &str = "region of a descriptor";
+
 impl Region {
     /// How a region is to be made, or opened.
-    #[must_use]
     pub fn options() -> RegionOptions {
         RegionOptions::new()
     }
@@ -87,6 +89,15 @@ impl Region {
     /// As for [`RegionOptions::open`]; who else may write to the region is of no concern.
     pub fn observe(path: impl AsRef<Path>) -> Result<Observer> {
         open::observe(path.as_ref()).map(|image| Observer { image })
+    }
+
+    /// The same with a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// As for [`observe`](Self::observe).
+    pub fn observe_fd(file: OwnedFd) -> Result<Observer> {
+        open::observe_fd(file).map(|image| Observer { image })
     }
 
     fn attach(image: Image, is_private: bool) -> Result<Self> {
@@ -247,7 +258,7 @@ impl Region {
     ///
     /// [`Error::Damaged`], [`Error::Lost`].
     pub fn inspect(&self) -> Result<Inspection> {
-        inspect(self.image())
+        inspect_attached(&self.attached)
     }
 
     fn image(&self) -> &Image {
@@ -303,6 +314,6 @@ impl Observer {
     ///
     /// [`Error::Lost`], [`Error::Damaged`].
     pub fn inspect(&self) -> Result<Inspection> {
-        inspect(&self.image)
+        inspect_image(&self.image)
     }
 }

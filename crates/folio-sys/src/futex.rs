@@ -86,7 +86,7 @@ pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wait
     system::wait(word, expected, deadline)
 }
 
-/// Wakes at most `count` threads that [wait](wait) for the word, and says how many.
+/// Wakes at most `count` threads that [wait] for the word, and says how many.
 pub fn wake(word: &AtomicU32, count: u32) -> u32 {
     system::wake(word, count)
 }

@@ -56,13 +56,22 @@ impl OfdLock {
         let range = system::Range::of(byte)?;
         let entry = inherited::keep(|| system::reopen(file).map(IntoRawFd::into_raw_fd))?;
         let lock = Self { entry };
+        let Some(descriptor) = entry.descriptor() else {
+            // This is a child that a signal handler forked in the middle of this.
+            return Ok(None);
+        };
         // Dropped on any other outcome.
-        Ok(system::lock(entry.descriptor(), range)?.then_some(lock))
+        Ok(system::lock(descriptor, range)?.then_some(lock))
     }
 }
 
 impl Drop for OfdLock {
     fn drop(&mut self) {
+        if let Some(descriptor) = self.entry.descriptor() {
+            // Closing alone would not do at once: a child that is being forked or started at this moment has a copy
+            // of the descriptor, until it gets to close it. An error means that there is no lock.
+            let _ = system::unlock(descriptor);
+        }
         self.entry.release();
     }
 }
@@ -144,6 +153,15 @@ mod system {
         }
     }
 
+    /// Gives up all bytes that the open file has locked.
+    pub(super) fn unlock(descriptor: RawFd) -> io::Result<()> {
+        let mut range = Range::of(0)?;
+        range.0.l_type = F_UNLCK;
+        range.0.l_start = 0;
+        range.0.l_len = 0;
+        call(descriptor, libc::F_OFD_SETLK, range).map(drop)
+    }
+
     pub(super) fn is_locked(descriptor: RawFd, range: Range) -> io::Result<bool> {
         let found = call(descriptor, libc::F_OFD_GETLK, range)?;
         Ok(found.l_type != F_UNLCK)
@@ -186,6 +204,10 @@ mod system {
     }
 
     pub(super) fn lock(_descriptor: RawFd, _range: Range) -> io::Result<bool> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn unlock(_descriptor: RawFd) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

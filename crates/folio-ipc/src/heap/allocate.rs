@@ -181,12 +181,15 @@ impl Heap<'_> {
         };
         let wanted = from
             .checked_add(needed)
+            .and_then(|end| end.checked_next_multiple_of(PAGE_BYTES))
             .filter(|end| *end <= capacity)
             .ok_or_else(no_room)?;
         let size_bytes = image.size_bytes()?;
         if wanted > size_bytes {
             // Half as much again, so that a region that grows often does so seldom.
-            let more = size_bytes.saturating_add(size_bytes / 2).min(capacity);
+            let more = (size_bytes + size_bytes / 2)
+                .next_multiple_of(PAGE_BYTES)
+                .min(capacity);
             let grown = grow_file(image, wanted.max(more));
             if grown.as_ref().is_err_and(Error::is_storage_full) {
                 grow_file(image, wanted)?;

@@ -209,7 +209,7 @@ impl Block {
 
 /// Length, state and a check of them and the place, in one word.
 fn tag(at: u64, len: u64, state: u64) -> u64 {
-    let value = len / GRANULE | state << STATE_SHIFT;
+    let value = (len / GRANULE) | (state << STATE_SHIFT);
     value | check_of(at, value) << CHECK_SHIFT
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use folio_sys::ofd_lock::OfdLock;
 
+use super::record::Record;
 use super::slot::{Participant, occupy, participants};
 use super::too_many;
 use crate::kill::kill_point;
@@ -64,8 +65,9 @@ pub(super) fn take_slot(image: &Image) -> Result<(Participant, OfdLock, bool)> {
         slot: state.slot,
         epoch: state.epoch.wrapping_add(1),
     };
-    // What the one before used, it uses no longer.
+    // What the one before used, it uses no longer. Of this one there can be no records yet.
     crate::directory::forget_user(image, participant.slot)?;
+    Record::free_all_of(image, participant);
     occupy(image, participant.slot, participant.epoch)?;
     kill_point!("attach.attached");
     Ok((participant, lock, found_dead))

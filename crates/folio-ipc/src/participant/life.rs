@@ -63,13 +63,7 @@ impl Life {
     /// Gives up the records of this process's threads, and its slot. What fails here is found by whoever
     /// looks for the dead.
     pub(super) fn end(&self, image: &Image) {
-        for record in 0..image.layout().dimensions.threads {
-            let is_own = Record::load(image, record)
-                .is_ok_and(|state| state.owner == Some(self.participant));
-            if is_own {
-                let _ = Record::free(image, record);
-            }
-        }
+        Record::free_all_of(image, self.participant);
         kill_point!("detach.records_freed");
         let _ = crate::directory::forget_user(image, self.participant.slot);
         let _ = vacate(image, self.participant);

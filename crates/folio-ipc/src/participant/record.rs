@@ -121,6 +121,16 @@ impl Record {
         Ok(())
     }
 
+    /// Lets others have all records of a participant that can be read.
+    pub(super) fn free_all_of(image: &Image, owner: Participant) {
+        for record in 0..image.layout().dimensions.threads {
+            if Self::load(image, record).is_ok_and(|state| state.owner == Some(owner)) {
+                // Else whoever cleans up behind the dead finds it.
+                let _ = Self::free(image, record);
+            }
+        }
+    }
+
     fn clear(image: &Image, at: u64) -> Result<()> {
         for word in [TID, PENDING, WAITING_ON, WAITING_SINCE] {
             image.word(at + word)?.store(0, Ordering::Relaxed);

@@ -105,22 +105,20 @@ impl Attached {
         let owner = self.participant()?;
         let tid = folio_sys::robust::current().tid();
         let recent = |index| Recent { key, index, tid };
-        let index = match Record::claim(&self.image, owner, tid)? {
-            Some(index) => index,
-            None => {
-                self.reap_for_records(key, owner, tid)?;
-                let claimed = Record::claim(&self.image, owner, tid)?;
-                claimed.ok_or_else(|| self.too_many_threads())?
-            }
-        };
-        let owned = Owned {
+        let mut index = Record::claim(&self.image, owner, tid)?;
+        if index.is_none() {
+            self.reap_for_records(key, owner, tid)?;
+            index = Record::claim(&self.image, owner, tid)?;
+        }
+        let index = index.ok_or_else(|| self.too_many_threads())?;
+        let record = Owned {
             recent: recent(index),
             owner,
             attached: Weak::clone(&self.me),
         };
         OWNED.with_borrow_mut(|all| {
             all.retain(|owned| owned.attached.strong_count() > 0);
-            all.push(owned);
+            all.push(record);
         });
         Ok(recent(index))
     }

@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawMode};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
@@ -55,7 +55,7 @@ pub(super) fn anonymous(path: &Path, _: &Header) -> Result<OwnedFd> {
 fn write(file: &OwnedFd, path: &Path, header: &Header) -> Result<()> {
     let failed = |error: io::Error| Error::io("create it", path, error);
     // What the process's umask says is for files whose maker did not say otherwise.
-    let mode = Mode::from_bits_truncate(header.mode.try_into().unwrap_or(0o600));
+    let mode = Mode::from_bits_truncate(header.mode as RawMode);
     rustix::fs::fchmod(file, mode).map_err(|error| failed(error.into()))?;
     reserve(file.as_fd(), 0, header.size_bytes)
         .map_err(|error| Error::io("reserve space for it", path, error))?;
@@ -114,8 +114,6 @@ impl Draft {
             rustix::fs::link(name, path)?;
             return Ok(());
         }
-        use std::os::fd::AsRawFd;
-
         let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
         Ok(())

@@ -24,6 +24,11 @@ pub(super) fn observe(path: &Path) -> Result<Image> {
     map_with(file, path.to_owned(), Access::ReadOnly)
 }
 
+/// Maps a region to look at it.
+pub(super) fn observe_fd(file: OwnedFd) -> Result<Image> {
+    map_with(file, PathBuf::from(super::NAMELESS), Access::ReadOnly)
+}
+
 /// Nothing is followed that somebody may have put in the region's place, and nothing is waited for.
 fn open_with(path: &Path, access: OFlags) -> Result<OwnedFd> {
     let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -34,7 +39,7 @@ fn open_with(path: &Path, access: OFlags) -> Result<OwnedFd> {
 pub(super) fn check_trust(file: &OwnedFd, path: &Path, shared_writers: bool) -> Result<bool> {
     let stat = rustix::fs::fstat(file)
         .map_err(|error| Error::io("ask who may write to it", path, error))?;
-    let mode = stat.st_mode & 0o7777;
+    let mode = permission_bits(stat.st_mode);
     let reason = if stat.st_uid != rustix::process::geteuid().as_raw() {
         Some("it is another user's")
     } else if mode & 0o022 != 0 {
@@ -45,12 +50,17 @@ pub(super) fn check_trust(file: &OwnedFd, path: &Path, shared_writers: bool) -> 
     match reason {
         Some(reason) if !shared_writers => Err(Error::Untrusted {
             path: path.to_owned(),
-            mode: mode.into(),
+            mode,
             owner: stat.st_uid,
             reason,
         }),
         reason => Ok(reason.is_none()),
     }
+}
+
+/// The permissions of a mode, which has 16 bits on some systems.
+fn permission_bits(mode: impl Into<u32>) -> u32 {
+    mode.into() & 0o7777
 }
 
 /// Checks a region, and maps it.

@@ -162,7 +162,7 @@ impl RegionOptions {
     ///
     /// As for [`open`](Self::open).
     pub fn from_fd(&self, file: OwnedFd) -> Result<Region> {
-        self.attach(file, PathBuf::from("region of a descriptor"))
+        self.attach(file, PathBuf::from(super::NAMELESS))
     }
 
     fn attach(&self, file: OwnedFd, path: PathBuf) -> Result<Region> {

@@ -33,7 +33,7 @@ pub(super) fn reserve(file: BorrowedFd<'_>, from: u64, to: u64) -> io::Result<()
 /// The same where the file system cannot set space aside otherwise.
 fn write_zeros(file: BorrowedFd<'_>, from: u64, to: u64) -> io::Result<()> {
     let file = File::from(file.try_clone_to_owned()?);
-    let zeros = [0; 1 << 16];
+    let zeros = [0; 1 << 14];
     let mut at = from;
     while at < to {
         let len = usize::try_from(to - at).map_or(zeros.len(), |len| len.min(zeros.len()));

@@ -5,6 +5,8 @@
 //! two ends. Entries hold distances, not addresses, so that a position-independent
 //! program needs no relocations for them.
 
+use std::arch::asm;
+
 /// One entry, as `fault_entry!` writes it: three distances, each from its own place.
 ///
 /// To the first instruction that may fault; to the byte after the last; to where to go on.
@@ -46,6 +48,15 @@ pub(super) use fault_entry;
 /// Async-signal-safe: it reads constants. The search is linear: a fault costs
 /// microseconds anyway, and there are some hundreds of entries at most.
 pub(crate) fn resume_at(pc: usize) -> Option<usize> {
+    // SAFETY: no instruction. A program that copies nothing has no entries, and then the section that
+    // is searched here would be missing: so this makes one, for no instructions at all.
+    unsafe {
+        asm!(
+            "2:",
+            fault_entry!("2b", "2b", "2b"),
+            options(nomem, nostack, preserves_flags)
+        );
+    }
     let end = &raw const END;
     let mut entry = &raw const FIRST;
     while entry < end {

@@ -30,37 +30,63 @@ static FIRST: AtomicPtr<Entry> = AtomicPtr::new(ptr::null_mut());
 static FORKS_BEGUN: AtomicUsize = AtomicUsize::new(0);
 static FORKS_ENDED: AtomicUsize = AtomicUsize::new(0);
 
+/// How many threads are about to open a descriptor or to close one: their entries do not tell what is open.
+static CHANGING: AtomicUsize = AtomicUsize::new(0);
+
+/// How often a fork gives way to threads that are changing. They need a few system calls; but a
+/// signal handler that forks may have interrupted one of them, and then it would wait for itself.
+const MOST_YIELDS: usize = 100_000;
+
 /// Opens a descriptor, of which no child will ever have a copy that the list does not know.
 pub(super) fn keep(open: impl Fn() -> io::Result<RawFd>) -> io::Result<&'static Entry> {
     // From now on, forks are counted.
     crate::process::fork_generation();
     let entry = free_entry();
     loop {
-        let forks = no_fork();
-        let opened = open().inspect_err(|_| entry.release())?;
-        entry.descriptor.store(opened, Ordering::SeqCst);
-        if FORKS_BEGUN.load(Ordering::SeqCst) == forks {
-            return Ok(entry);
+        let (opened, is_known) = apart_from_forks(|| {
+            let opened = open()?;
+            entry.descriptor.store(opened, Ordering::SeqCst);
+            Ok(())
+        });
+        match opened {
+            Ok(()) if is_known => return Ok(entry),
+            // A child may have a copy of the descriptor and not know of it. So this one is not to be locked.
+            Ok(()) => entry.close(),
+            Err(error) => {
+                entry.release();
+                return Err(error);
+            }
         }
-        // A child may have got the descriptor, but not the entry.
-        entry.close();
     }
 }
 
-/// How many forks there were, none of which is still going on.
-fn no_fork() -> usize {
-    loop {
+/// Does something while no other thread forks, and says whether that was so to the end.
+fn apart_from_forks<T>(work: impl FnOnce() -> T) -> (T, bool) {
+    let forks = loop {
         let ended = FORKS_ENDED.load(Ordering::SeqCst);
+        CHANGING.fetch_add(1, Ordering::SeqCst);
+        // From here on, a fork sees this thread, if this thread does not see the fork.
         if FORKS_BEGUN.load(Ordering::SeqCst) == ended {
-            return ended;
+            break ended;
         }
+        CHANGING.fetch_sub(1, Ordering::SeqCst);
         std::thread::yield_now();
-    }
+    };
+    let outcome = work();
+    let is_apart = FORKS_BEGUN.load(Ordering::SeqCst) == forks;
+    CHANGING.fetch_sub(1, Ordering::SeqCst);
+    (outcome, is_apart)
 }
 
 /// To be called in the parent before each fork.
 pub(crate) fn fork_begins() {
     FORKS_BEGUN.fetch_add(1, Ordering::SeqCst);
+    for _ in 0..MOST_YIELDS {
+        if CHANGING.load(Ordering::SeqCst) == 0 {
+            break;
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// To be called in the parent after each fork.
@@ -74,12 +100,14 @@ pub(crate) fn close_all() {
         entry.close();
     }
     // Whatever other threads were about, they are not in this process.
+    CHANGING.store(0, Ordering::SeqCst);
     FORKS_ENDED.store(FORKS_BEGUN.load(Ordering::SeqCst), Ordering::SeqCst);
 }
 
 impl Entry {
-    pub(super) fn descriptor(&self) -> RawFd {
-        self.descriptor.load(Ordering::Relaxed)
+    /// `None` in a child that inherited the entry.
+    pub(super) fn descriptor(&self) -> Option<RawFd> {
+        Some(self.descriptor.load(Ordering::Relaxed)).filter(|&descriptor| descriptor != NONE)
     }
 
     fn close(&self) {
@@ -92,7 +120,7 @@ impl Entry {
 
     /// Closes the descriptor, and leaves the entry to others.
     pub(super) fn release(&self) {
-        self.close();
+        apart_from_forks(|| self.close());
         self.is_taken.store(false, Ordering::Release);
     }
 

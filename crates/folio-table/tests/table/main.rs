@@ -20,5 +20,6 @@ mod patched;
 mod perfect;
 mod random;
 mod small;
+mod uses;
 mod verifying;
 mod windowed;
