@@ -146,7 +146,7 @@ impl Condvar {
     }
 
     fn notify(&self, count: u32) -> Result<()> {
-        let here = self.lock.here(None)?;
+        let here = self.lock.here(None).map_err(|error| *error)?;
         raw::notify(&here, self.words(), count);
         Ok(())
     }
