@@ -74,6 +74,7 @@ impl Attached {
     }
 
     /// The memory that the region is mapped to.
+    #[inline]
     pub(crate) fn memory(&self) -> &Arc<SharedMemory> {
         self.image.memory()
     }
@@ -84,11 +85,13 @@ impl Attached {
 
     /// Whether nobody but the region's owner may write to it, so that what other processes put there cannot
     /// be meant to harm this one.
+    #[inline]
     pub(crate) fn is_private(&self) -> bool {
         self.is_private
     }
 
     /// Whether pages of the region are gone.
+    #[inline]
     pub(crate) fn is_lost(&self) -> bool {
         self.image.is_lost()
     }

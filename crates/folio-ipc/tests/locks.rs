@@ -1,6 +1,7 @@
-//! The locks as their users see them, within one process and across forks.
+//! The locks as their users see them, within one process.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -11,6 +12,7 @@ use folio_ipc::{
     Barrier, BarrierOutcome, Condvar, Event, EventReset, LockError, Mutex, Once, OnceValue, Region,
     RwLock, Semaphore, Wakeup,
 };
+use zerocopy::IntoBytes;
 
 const SHORT: Duration = Duration::from_millis(20);
 
@@ -428,6 +430,53 @@ fn events_happen() {
 }
 
 #[test]
+fn a_word_that_names_nobody_is_reported_and_hangs_nobody() {
+    watched(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("region");
+        let region = Region::options().size_bytes(2 << 20).create(&path).unwrap();
+        let scribble = |name: &str| {
+            let objects = region.objects().unwrap();
+            let object = objects.iter().find(|object| object.name == name).unwrap();
+            // An id that no thread has, as the kernel's format has it.
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .write_all_at(0x003f_fff1_u32.as_bytes(), object.offset_bytes)
+                .unwrap();
+        };
+        let unknown = |name: &str| {
+            let locks = region.inspect().unwrap().locks;
+            let lock = locks.into_iter().find(|lock| lock.name == name).unwrap();
+            lock.is_owner_unknown
+        };
+        let mutex = region.object::<Mutex<u32>>("m").unwrap();
+        let lock = region.object::<RwLock<u32>>("l").unwrap();
+        let once = region.object::<Once>("o").unwrap();
+        for name in ["m", "l", "o"] {
+            assert!(!unknown(name));
+            scribble(name);
+            assert!(unknown(name), "{name}");
+        }
+        // Too short for anybody to look who that is, or long enough: it does not hang.
+        let hasty = mutex.lock_timeout(Duration::from_nanos(1));
+        assert!(matches!(
+            hasty,
+            Err(LockError::TimedOut | LockError::OwnerDied(_))
+        ));
+        drop(hasty);
+        scribble("m");
+        assert!(matches!(mutex.lock(), Err(LockError::OwnerDied(_))));
+        assert!(matches!(
+            lock.write_timeout(Duration::from_secs(30)),
+            Err(LockError::OwnerDied(_))
+        ));
+        once.call(|| {}).unwrap();
+    });
+}
+
+#[test]
 fn a_region_that_lost_pages_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("region");
@@ -441,8 +490,8 @@ fn a_region_that_lost_pages_says_so() {
         .set_len(0)
         .unwrap();
     _ = mutex.lock();
-    assert!(matches!(
-        mutex.lock(),
-        Err(LockError::Region(folio_ipc::Error::Lost { .. }))
-    ));
+    let Err(LockError::Region(error)) = mutex.lock() else {
+        panic!("the region is no more");
+    };
+    assert!(matches!(*error, folio_ipc::Error::Lost { .. }), "{error}");
 }

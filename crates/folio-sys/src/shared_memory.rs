@@ -225,6 +225,7 @@ impl SharedMemory {
     /// How many times a lost page was met: see [above](Self#when-the-file-is-cut-short). A page that
     /// several threads meet at one time, or copies, may count several times.
     #[must_use]
+    #[inline]
     pub fn lost_pages(&self) -> usize {
         let replaced = self.pages.survivor.as_ref().map_or(0, Survivor::torn_pages);
         replaced.saturating_add(self.failed_copies.load(Ordering::Acquire))

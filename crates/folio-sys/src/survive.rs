@@ -79,6 +79,7 @@ impl Survivor {
 
     /// How many times a page was replaced. Two threads that meet a lost page at
     /// the same time may count it twice.
+    #[inline]
     pub(crate) fn torn_pages(&self) -> usize {
         self.entry.torn_pages.load(Ordering::Acquire)
     }

@@ -146,7 +146,7 @@ impl Condvar {
     }
 
     fn notify(&self, count: u32) -> Result<()> {
-        let here = self.lock.here(None)?;
+        let here = self.lock.here(None).map_err(|error| *error)?;
         raw::notify(&here, self.words(), count);
         Ok(())
     }
@@ -179,10 +179,10 @@ impl Condvar {
     }
 }
 
-fn with<'a, T: Payload>(
-    relocked: LockResult<MutexGuard<'a, T>>,
+fn with<T: Payload>(
+    relocked: LockResult<MutexGuard<'_, T>>,
     wakeup: Wakeup,
-) -> LockResult<(MutexGuard<'a, T>, Wakeup)> {
+) -> LockResult<(MutexGuard<'_, T>, Wakeup)> {
     match relocked {
         Ok(guard) => Ok((guard, wakeup)),
         Err(error) => Err(error.map(|guard| (guard, wakeup))),

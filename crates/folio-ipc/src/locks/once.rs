@@ -159,7 +159,9 @@ impl Doer {
             done: &self.done,
         }
     }
+}
 
+impl Doer {
     fn holding(&self) -> Option<Here<'_>> {
         self.lock.holding(&self.robust)
     }

@@ -11,7 +11,7 @@ use folio_sys::futex::Deadline;
 use folio_sys::robust::RobustWord;
 use folio_sys::shared_memory::{Pinned, SharedMemory};
 
-use super::here::{Here, Lock, within, words};
+use super::here::{Lock, within, words};
 use super::value::Value;
 use super::{LockError, LockResult};
 use crate::object::{Object, ObjectKind};
@@ -140,8 +140,8 @@ impl<T: Payload> RwLock<T> {
         let condition = raw::write(&here, &self.words(), limit)?;
         let guard = WriteGuard {
             lock: self,
-            was_panicking: thread::panicking(),
             _not_send: PhantomData,
+            was_panicking: thread::panicking(),
         };
         match condition {
             Condition::Sound => Ok(guard),
@@ -283,11 +283,8 @@ impl<T: Payload> ReadGuard<'_, T> {
 impl<T: Payload> Drop for ReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // In a child that the reader has forked this is another thread.
-        if folio_sys::robust::current().tid() != self.tid {
-            return;
-        }
-        if let Ok(here) = self.lock.lock.here_even_lost(&*self.lock.robust) {
+        let lock = &self.lock.lock;
+        if let Some(here) = lock.still_here(Some(&self.lock.robust), self.tid) {
             raw::end_read(&here, &self.lock.words());
         }
     }
@@ -297,8 +294,8 @@ impl<T: Payload> Drop for ReadGuard<'_, T> {
 #[must_use = "it unlocks when it is dropped"]
 pub struct WriteGuard<'a, T: Payload> {
     lock: &'a RwLock<T>,
-    was_panicking: bool,
     _not_send: PhantomData<*const ()>,
+    was_panicking: bool,
 }
 
 impl<T: Payload> WriteGuard<'_, T> {
@@ -350,21 +347,16 @@ impl<T: Payload> WriteGuard<'_, T> {
 
     /// Says that the value is right again, after [`LockError::OwnerDied`].
     pub fn recovered(&self) {
-        if self.holding().is_some() {
+        if self.lock.lock.holding(&self.lock.robust).is_some() {
             words(&self.lock.robust).repaired();
         }
-    }
-
-    #[inline]
-    fn holding(&self) -> Option<Here<'_>> {
-        self.lock.lock.holding(&self.lock.robust)
     }
 }
 
 impl<T: Payload> Drop for WriteGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(here) = self.holding() {
+        if let Some(here) = self.lock.lock.holding(&self.lock.robust) {
             if !self.was_panicking && thread::panicking() {
                 words(&self.lock.robust).inconsistent();
             }

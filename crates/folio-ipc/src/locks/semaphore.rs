@@ -101,8 +101,7 @@ impl Semaphore {
         let index = raw::acquire(&here, &self.words(), limit).map_err(LockError::from)?;
         Ok(Permit {
             semaphore: self,
-            index,
-            tid: here.tid(),
+            held: u64::from(index) << 32 | u64::from(here.tid()),
             _not_send: PhantomData,
         })
     }
@@ -227,19 +226,30 @@ impl Object for Semaphore {
 #[must_use = "it is given back when it is dropped"]
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
-    index: u32,
-    tid: u32,
+    /// Its index and, in the low half, the id of its thread: two fields are returned in registers, three are not.
+    held: u64,
     _not_send: PhantomData<*const ()>,
+}
+
+impl Permit<'_> {
+    #[inline]
+    fn index(&self) -> u32 {
+        (self.held >> 32) as u32
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
+    fn tid(&self) -> u32 {
+        self.held as u32
+    }
 }
 
 impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
-        if folio_sys::robust::current().tid() != self.tid {
-            return;
-        }
-        if let Ok(here) = self.semaphore.lock.here_even_lost(None) {
-            raw::release(&here, &self.semaphore.words(), self.index);
+        let lock = &self.semaphore.lock;
+        if let Some(here) = lock.still_here(None, self.tid()) {
+            raw::release(&here, &self.semaphore.words(), self.index());
         }
     }
 }
@@ -255,6 +265,6 @@ impl fmt::Debug for Semaphore {
 
 impl fmt::Debug for Permit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Permit").field(&self.index).finish()
+        f.debug_tuple("Permit").field(&self.index()).finish()
     }
 }
