@@ -7,13 +7,12 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[allow(dead_code, unused_imports, reason = "its tests are run elsewhere")]
-#[path = "../../crates/folio-table/tests/table/damage.rs"]
-mod damage;
 #[path = "../../crates/folio-table/tests/table/patched.rs"]
 mod patched;
 #[allow(dead_code, reason = "other tests use more of it")]
 #[path = "../../crates/folio-table/tests/table/small.rs"]
 mod small;
+#[path = "../../crates/folio-table/tests/table/uses.rs"]
+mod uses;
 
 fuzz_target!(|input: &[u8]| patched::run(input));

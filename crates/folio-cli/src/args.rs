@@ -4,7 +4,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    build, cat, completions, dump, get, lab, man, probe, scan, serve, stat, store, verify,
+    build, cat, completions, dump, get, lab, man, probe, region, scan, serve, stat, store, verify,
 };
 
 /// Files as memory, shared by many processes.
@@ -35,6 +35,7 @@ pub(crate) enum Command {
     Serve(serve::Args),
     Stat(stat::Args),
     Store(store::Args),
+    Region(region::Args),
     Verify(verify::Args),
     Cat(cat::Args),
     Probe(probe::Args),

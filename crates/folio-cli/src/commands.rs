@@ -8,6 +8,7 @@ pub(crate) mod get;
 pub(crate) mod lab;
 pub(crate) mod man;
 pub(crate) mod probe;
+pub(crate) mod region;
 pub(crate) mod scan;
 pub(crate) mod serve;
 pub(crate) mod stat;

@@ -33,6 +33,7 @@ fn run(command: Command) -> Outcome {
         Command::Serve(args) => commands::serve::run(args),
         Command::Stat(args) => commands::stat::run(&args),
         Command::Store(args) => commands::store::run(&args),
+        Command::Region(args) => commands::region::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Cat(args) => commands::cat::run(&args),
         Command::Probe(args) => commands::probe::run(&args),

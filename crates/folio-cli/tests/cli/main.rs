@@ -23,6 +23,7 @@ mod probe;
 mod process;
 mod program;
 mod pty;
+mod region;
 mod sample;
 mod scan;
 mod screen;

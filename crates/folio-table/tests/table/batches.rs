@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::random::Random;
 use crate::small;
-use folio::ReadAt;
-use folio_table::{Builder, Error, IndexKind, Table, ValueRange};
+use crate::uses::agree_on as check;
+use folio_table::{Builder, Error, IndexKind, Table};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -18,62 +18,6 @@ fn tables(map: &Map) -> [Table<Vec<u8>>; 2] {
         }
         Table::from_bytes(builder.to_vec().unwrap(), "test").unwrap()
     })
-}
-
-/// What came of a batch: an answer for each key up to the first error, and that.
-type Answers<T> = (Vec<T>, Option<String>);
-
-fn get_many<B: ReadAt>(table: &Table<B>, keys: &[Vec<u8>]) -> Answers<Option<Vec<u8>>> {
-    let mut answers = Vec::new();
-    let result = table.get_many(keys, |index, value| {
-        assert_eq!(index, answers.len());
-        answers.push(value.map(<[u8]>::to_vec));
-    });
-    (answers, result.err().map(|error| error.to_string()))
-}
-
-fn locate_many<B: ReadAt>(table: &Table<B>, keys: &[Vec<u8>]) -> Answers<Option<ValueRange>> {
-    let mut answers = Vec::new();
-    let result = table.locate_many(keys, |index, range| {
-        assert_eq!(index, answers.len());
-        answers.push(range);
-    });
-    (answers, result.err().map(|error| error.to_string()))
-}
-
-fn contains_many<B: ReadAt>(table: &Table<B>, keys: &[Vec<u8>]) -> Answers<bool> {
-    let mut answers = Vec::new();
-    let result = table.contains_many(keys, |index, found| {
-        assert_eq!(index, answers.len());
-        answers.push(found);
-    });
-    (answers, result.err().map(|error| error.to_string()))
-}
-
-/// The same, one key after the other.
-fn one_by_one<T>(
-    keys: &[Vec<u8>],
-    mut look_up: impl FnMut(&[u8]) -> folio_table::Result<T>,
-) -> Answers<T> {
-    let mut answers = Vec::new();
-    for key in keys {
-        match look_up(key) {
-            Ok(answer) => answers.push(answer),
-            Err(error) => return (answers, Some(error.to_string())),
-        }
-    }
-    (answers, None)
-}
-
-/// Whether all kinds of batches have the answers of single lookups; and the first of these.
-fn check<B: ReadAt>(table: &Table<B>, keys: &[Vec<u8>]) -> Answers<Option<Vec<u8>>> {
-    let single = one_by_one(keys, |key| table.get(key));
-    assert_eq!(get_many(table, keys), single);
-    let located = one_by_one(keys, |key| table.locate(key));
-    assert_eq!(locate_many(table, keys), located);
-    let contained = one_by_one(keys, |key| table.contains(key));
-    assert_eq!(contains_many(table, keys), contained);
-    single
 }
 
 /// Keys of the map and others, some of them more than once.

@@ -1,71 +1,14 @@
 //! A table that something happened to: cut short, added to, bits flipped.
 
-use folio::ReadAt;
 use folio_table::{Error, Table};
 
 use crate::small::{self, PAGE, Section, field};
+use crate::uses::{use_all, use_batches, use_order};
 
 type OverBytes<'a> = Table<&'a [u8]>;
 
 fn open(bytes: &[u8]) -> folio_table::Result<OverBytes<'_>> {
     Table::from_bytes(bytes, "small")
-}
-
-/// Does everything that can be done; whatever the answers, they come.
-pub(crate) fn use_all<B: ReadAt>(table: &Table<B>) {
-    let mut out = b"before".to_vec();
-    for (key, _) in small::records() {
-        for key in [key.as_slice(), &key[1..]] {
-            let found = table.get_into(key, &mut out);
-            if !matches!(found, Ok(true)) {
-                assert_eq!(out, b"before");
-            }
-            out.truncate(6);
-            match (&found, table.locate(key)) {
-                (Ok(is_there), located) => assert_eq!(located.unwrap().is_some(), *is_there),
-                // Only what is checked may turn out to be damaged after it was located.
-                (Err(Error::Checksum { .. }), _) => {}
-                (Err(_), located) => assert!(located.is_err()),
-            }
-        }
-    }
-    let records = table.iter().count() as u64;
-    assert!(records <= table.count() + 1, "{records} records");
-}
-
-/// Everything that goes by the order section; the same is said of it.
-pub(crate) fn use_order<B: ReadAt>(table: &Table<B>) {
-    let records = table.iter().rev().count() as u64;
-    assert!(records <= table.count() + 1, "{records} records");
-    for key in [&b"key-05"[..], b"z"] {
-        let rank = table.rank(key);
-        assert!(!rank.is_ok_and(|rank| rank > table.count()));
-        let counted = table.count_range(key..);
-        assert!(!counted.is_ok_and(|counted| counted > table.count()));
-        let found = table.prefix(key).map_or(0, |found| found.count() as u64);
-        assert!(found <= table.count() + 1, "{found} found");
-    }
-    for rank in [1, 100, u64::MAX] {
-        let nth = table.nth(rank);
-        assert!(rank < table.count() || matches!(nth, Ok(None)));
-    }
-    // From both ends in turn, with errors passed over as long as something is left.
-    if let Ok(mut scan) = table.scan(..) {
-        for turn in 0..120 {
-            let before = scan.remaining();
-            let next = match turn % 4 {
-                0 => scan.next_record().map(drop),
-                1 => scan.next_record_back().map(drop),
-                2 => scan.next_key().map(drop),
-                _ => scan.next_key_back().map(drop),
-            };
-            let step = before - scan.remaining();
-            assert!(step <= 1 && (step == 1 || next.is_err() || before == 0));
-            if turn % 16 == 0 {
-                drop((scan.cursor(), scan.cursor_back()));
-            }
-        }
-    }
 }
 
 #[test]
@@ -185,6 +128,9 @@ fn flip_any_byte_elsewhere(mut bytes: Vec<u8>) {
             use_all(&table);
             if at % 5 == 0 {
                 use_order(&table);
+            }
+            if at % 32 == 0 {
+                use_batches(&table);
             }
         }
         bytes[at] ^= 1 << (at % 8);

@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use folio_table::{Error, Table};
 
-use crate::damage::{use_all, use_order};
 use crate::random::Random;
 use crate::small::{self, PAGE, Section, field, section_entry};
+use crate::uses::{use_all, use_order};
 
 /// Uses a table as far as it opens, and says whether it stood all checks.
 pub(crate) fn stands(bytes: &[u8]) -> bool {

@@ -7,14 +7,14 @@ use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 
 use folio::ReadAt;
-use folio_table::{Builder, Error, Table, Verify};
+use folio_table::{Builder, Error, IndexKind, Table, Verify};
 
-use crate::damage::{use_all, use_order};
 use crate::small::{self, PAGE, Section, field};
+use crate::uses::{use_all, use_batches, use_order};
 
 type Records = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Tables of several shapes, and what is in them.
+/// Tables of several shapes, with either index, and what is in them.
 static WHOLE: LazyLock<Vec<(Records, Vec<u8>)>> = LazyLock::new(|| {
     let long = |n: u8| (vec![n; 200 + usize::from(n)], vec![n; 1 << (n % 14)]);
     let shapes = [
@@ -26,14 +26,22 @@ static WHOLE: LazyLock<Vec<(Records, Vec<u8>)>> = LazyLock::new(|| {
         small::records().to_vec(),
         (1..30).map(long).collect(),
     ];
-    let build = |records: Records| {
-        let mut builder = Builder::new();
-        for (key, value) in &records {
+    let build = |records: &Records, index: IndexKind| {
+        let mut builder = Builder::new().index(index);
+        for (key, value) in records {
             builder.add(1, key, value).unwrap();
         }
-        (records, builder.to_vec().unwrap())
+        (records.clone(), builder.to_vec().unwrap())
     };
-    shapes.into_iter().map(build).collect()
+    let hash = shapes.iter().map(|records| build(records, IndexKind::Hash));
+    let perfect = shapes
+        .iter()
+        .map(|records| build(records, IndexKind::Perfect));
+    let two_levels = (
+        small::records_of_two_levels().collect(),
+        small::two_levels(),
+    );
+    hash.chain(perfect).chain([two_levels]).collect()
 });
 
 /// Which checksums are made right after the changes.
@@ -46,14 +54,14 @@ enum Mended {
 
 /// Makes the table that `input` spells, and does with it all that can be done.
 ///
-/// The first byte chooses a whole table and when it is checked; each 8 bytes after it are a
-/// change. Or the bytes after it are all that there is.
+/// The first byte chooses when it is checked and what is mended, the second a whole table; each 8 bytes after them are a
+/// change. Or the bytes after them are all that there is.
 ///
 /// # Panics
 ///
 /// When an answer contradicts another, or the table that was there before the changes.
 pub(crate) fn run(input: &[u8]) {
-    let Some((&first, rest)) = input.split_first() else {
+    let [first, second, rest @ ..] = input else {
         return;
     };
     let verify = match first % 4 {
@@ -62,7 +70,7 @@ pub(crate) fn run(input: &[u8]) {
         2 => Verify::Touch,
         _ => Verify::Always,
     };
-    let shape = usize::from(first >> 2 & 7);
+    let shape = usize::from(*second) % (WHOLE.len() + 1);
     let Some((records, whole)) = WHOLE.get(shape) else {
         // Nothing that anybody built.
         exercise(rest, verify);
@@ -93,16 +101,26 @@ pub(crate) fn run(input: &[u8]) {
 /// Changes a number somewhere: `[place, offset (2), what, number (4)]`.
 fn apply(bytes: &mut [u8], whole: &[u8], change: [u8; 8]) {
     let [place, low, high, what, number @ ..] = change;
-    let sections = [
-        Section::Records,
-        Section::Index,
-        Section::Order,
-        Section::Sums,
-    ];
+    let sections: &[_] = if small::has(whole, Section::Index) {
+        &[
+            Section::Records,
+            Section::Index,
+            Section::Order,
+            Section::Sums,
+        ]
+    } else {
+        &[
+            Section::Records,
+            Section::Groups,
+            Section::Fences,
+            Section::Order,
+            Section::Sums,
+        ]
+    };
     let range = match place % 8 {
-        0..=3 => small::range(whole, sections[usize::from(place % 4)]),
+        0..=3 => small::range(whole, sections[usize::from(place / 8) % sections.len()]),
         4 => 0..field::RESERVED.start,
-        5 => field::SECTIONS..field::SECTIONS + 4 * 32,
+        5 => field::SECTIONS..field::SECTIONS + 5 * 32,
         6 => whole.len() - small::FOOTER..whole.len(),
         _ => PAGE..whole.len(),
     };
@@ -132,6 +150,7 @@ fn exercise(bytes: &[u8], verify: Verify) {
     match Table::options().verify(verify).from_bytes(bytes, "patched") {
         Ok(table) => {
             use_all(&table);
+            use_batches(&table);
             use_order(&table);
         }
         Err(error) => assert!(!matches!(error, Error::Bytes(_)), "{error}"),
@@ -195,8 +214,8 @@ fn never_wrong(bytes: &[u8], verify: Verify, records: &Records) {
 #[test]
 fn random_changes() {
     let mut random = crate::random::Random::new(4);
-    for _ in 0..3000 {
+    for _ in 0..2000 {
         let changes = 1 + random.below(4);
-        run(&random.bytes(1 + 8 * changes));
+        run(&random.bytes(2 + 8 * changes));
     }
 }

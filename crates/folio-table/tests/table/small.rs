@@ -117,6 +117,14 @@ pub(crate) fn entry_of(bytes: &[u8], section: Section) -> usize {
     entries.find(|at| bytes[*at..*at + 4] == kind).unwrap()
 }
 
+/// Whether there is such a section.
+pub(crate) fn has(bytes: &[u8], section: Section) -> bool {
+    let kind = (section as u32 + 1).to_le_bytes();
+    let count = u32_at(bytes, field::SECTION_COUNT) as usize;
+    let mut entries = (field::SECTIONS..).step_by(32).take(count);
+    entries.any(|at| bytes[at..at + 4] == kind)
+}
+
 /// Where a section is.
 pub(crate) fn range(bytes: &[u8], section: Section) -> std::ops::Range<usize> {
     let entry = entry_of(bytes, section);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use folio_table::import::{self, Format, Options};
-use folio_table::{Builder, Error, OnDuplicate, Result, Table};
+use folio_table::{Builder, Error, IndexKind, OnDuplicate, Result, Table};
 
 /// Builds what `input` spells.
 ///
@@ -24,7 +24,12 @@ pub(crate) fn run(input: &[u8]) {
         _ => OnDuplicate::Last,
     };
     let memory = [0, 100, 1000, 4000, 20_000, 100_000][usize::from(second % 6)];
-    let builder = || Builder::new().on_duplicate(on_duplicate);
+    let index = if second & 0x80 == 0 {
+        IndexKind::Hash
+    } else {
+        IndexKind::Perfect
+    };
+    let builder = || Builder::new().on_duplicate(on_duplicate).index(index);
     let builders = [builder(), builder().memory_bytes(memory)];
     match first / 3 % 4 {
         0 => import(rest, &Options::new(Format::Tsv), builders),
@@ -131,6 +136,12 @@ fn compare(records: &[Record], on_duplicate: OnDuplicate, builders: [Builder; 2]
                 for (key, value) in &found {
                     assert_eq!(table.get(key).unwrap().as_ref(), Some(value));
                 }
+                let keys: Vec<_> = found.iter().map(|(key, _)| key).collect();
+                let mut values = found.iter().map(|(_, value)| value.as_slice());
+                table
+                    .get_many(&keys, |_, value| assert_eq!(value, values.next()))
+                    .unwrap();
+                assert!(values.next().is_none());
             }
         }
     }

@@ -1,0 +1,138 @@
+//! What can come of taking a lock.
+
+use std::fmt;
+
+use crate::Error;
+use crate::raw::environment::Failure;
+
+/// The result of taking a lock.
+pub type LockResult<G> = Result<G, LockError<G>>;
+
+/// Why a lock was not simply taken.
+///
+/// `G` is the guard that would have been returned.
+///
+/// ```
+/// use folio_ipc::{LockError, Mutex, Region};
+///
+/// let region = Region::options().anonymous()?;
+/// let hits = region.object::<Mutex<u64>>("hits")?;
+/// let guard = match hits.lock() {
+///     Ok(guard) => guard,
+///     Err(LockError::OwnerDied(guard)) => {
+///         // The data is as the dead left it. Make it right, then say so.
+///         guard.set(&0);
+///         guard.recovered();
+///         guard
+///     }
+///     Err(error) => return Err(error.without_guard().into()),
+/// };
+/// guard.update(|hits| *hits += 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[non_exhaustive]
+pub enum LockError<G = ()> {
+    /// The lock was taken, but who had it before died with it, or panicked, and the data is as it was then.
+    ///
+    /// Whoever makes it right says so by `recovered()`; else the next one gets this error again.
+    OwnerDied(G),
+    /// Somebody else has it, and this attempt does not wait.
+    WouldBlock,
+    /// Somebody else had it all the time.
+    TimedOut,
+    /// This thread has it already.
+    Deadlock,
+    /// One of those is dead for whom the others would wait: [`Barrier`](crate::Barrier) alone.
+    Broken,
+    /// There is no room for another holder of the same thread.
+    TooMany,
+    /// The region cannot be used.
+    Region(Error),
+}
+
+impl<G> LockError<G> {
+    /// The same error without the guard, which is dropped: the lock is given back, still inconsistent if its
+    /// owner died.
+    pub fn without_guard(self) -> LockError {
+        self.map(drop)
+    }
+
+    /// The guard, if the lock was taken.
+    ///
+    /// # Errors
+    ///
+    /// The error, if it was not.
+    pub fn into_guard(self) -> Result<G, LockError> {
+        match self {
+            Self::OwnerDied(guard) => Ok(guard),
+            other => Err(other.without_guard()),
+        }
+    }
+
+    pub(crate) fn map<H>(self, change: impl FnOnce(G) -> H) -> LockError<H> {
+        match self {
+            Self::OwnerDied(guard) => LockError::OwnerDied(change(guard)),
+            Self::WouldBlock => LockError::WouldBlock,
+            Self::TimedOut => LockError::TimedOut,
+            Self::Deadlock => LockError::Deadlock,
+            Self::Broken => LockError::Broken,
+            Self::TooMany => LockError::TooMany,
+            Self::Region(error) => LockError::Region(error),
+        }
+    }
+}
+
+impl<G> From<Failure> for LockError<G> {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::WouldBlock => Self::WouldBlock,
+            Failure::TimedOut => Self::TimedOut,
+            Failure::Deadlock => Self::Deadlock,
+            Failure::Broken => Self::Broken,
+            Failure::TooMany => Self::TooMany,
+        }
+    }
+}
+
+impl<G> From<Error> for LockError<G> {
+    fn from(error: Error) -> Self {
+        Self::Region(error)
+    }
+}
+
+impl<G> fmt::Debug for LockError<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OwnerDied(_) => f.write_str("OwnerDied(..)"),
+            Self::WouldBlock => f.write_str("WouldBlock"),
+            Self::TimedOut => f.write_str("TimedOut"),
+            Self::Deadlock => f.write_str("Deadlock"),
+            Self::Broken => f.write_str("Broken"),
+            Self::TooMany => f.write_str("TooMany"),
+            Self::Region(error) => f.debug_tuple("Region").field(error).finish(),
+        }
+    }
+}
+
+impl<G> fmt::Display for LockError<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OwnerDied(_) => "the lock's owner died with it",
+            Self::WouldBlock => "somebody else has the lock",
+            Self::TimedOut => "somebody else had the lock until the time was over",
+            Self::Deadlock => "this thread has the lock already",
+            Self::Broken => "one of those who are to meet at the barrier is dead",
+            Self::TooMany => "this thread has the lock too often",
+            Self::Region(_) => "the lock cannot be used",
+        })
+    }
+}
+
+impl<G> std::error::Error for LockError<G> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Region(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! A thread at a lock: what the algorithms ask of the region and of the kernel.
+
+use std::hint;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use folio_sys::futex::{self, Deadline};
+use folio_sys::robust::{self, RobustWord, Thread};
+use folio_sys::shared_memory::{Pinned, SharedMemory};
+
+use crate::participant::{Attached, Record, ThreadRecord};
+use crate::raw::environment::{Environment, Limit, Nap, Waited};
+use crate::raw::mutex::{TID_MASK, Words};
+use crate::{Error, Result};
+
+/// How long a waiter sleeps before it first looks for dead owners, and the longest that it does.
+const FIRST_NAP: Duration = Duration::from_millis(1);
+const LONGEST_NAP: Duration = Duration::from_millis(100);
+const LONG_NAP: Duration = Duration::from_secs(1);
+
+/// How often a waiter looks before it sleeps, if that has helped lately: about as long as
+/// sleeping and being woken take.
+const MOST_ROUNDS: u32 = 256;
+const FEWEST_ROUNDS: u32 = 8;
+/// How many instructions that wait are between two looks, at most.
+const LONGEST_PAUSE: u32 = 32;
+
+/// A lock as this process has it: where it is, and how waiting for it went.
+pub(super) struct Lock {
+    attached: Arc<Attached>,
+    offset: usize,
+    /// How often to look before sleeping.
+    rounds: AtomicU32,
+}
+
+impl Lock {
+    pub(super) fn new(attached: &Arc<Attached>, offset: usize) -> Self {
+        let may_spin = thread::available_parallelism().is_ok_and(|count| count.get() > 1);
+        Self {
+            attached: Arc::clone(attached),
+            offset,
+            rounds: AtomicU32::new(if may_spin { MOST_ROUNDS / 2 } else { 0 }),
+        }
+    }
+
+    pub(super) fn attached(&self) -> &Arc<Attached> {
+        &self.attached
+    }
+
+    pub(super) fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// This thread at the lock.
+    #[inline]
+    pub(super) fn here<'a>(&'a self, robust: Option<&'a RobustWord>) -> Result<Here<'a>> {
+        if self.attached.is_lost() {
+            return Err(self.lost());
+        }
+        self.here_even_lost(robust)
+    }
+
+    /// The same, also when pages of the region were lost.
+    #[inline]
+    pub(super) fn here_even_lost<'a>(
+        &'a self,
+        robust: impl Into<Option<&'a RobustWord>>,
+    ) -> Result<Here<'a>> {
+        Ok(Here {
+            lock: self,
+            robust: robust.into(),
+            record: self.attached.thread()?,
+            thread: robust::current(),
+        })
+    }
+
+    /// This thread at the lock, to give it up: `None` where it has not got it, as in a child that its owner has forked.
+    #[inline]
+    pub(super) fn holding<'a>(&'a self, robust: &'a RobustWord) -> Option<Here<'a>> {
+        let thread = robust::current();
+        if robust.word().load(Ordering::Relaxed) & TID_MASK != thread.tid() {
+            return None;
+        }
+        Some(Here {
+            lock: self,
+            robust: Some(robust),
+            record: self.attached.thread().ok()?,
+            thread,
+        })
+    }
+
+    #[cold]
+    fn lost(&self) -> Error {
+        match self.attached.image().check_not_lost() {
+            Err(error) => error,
+            Ok(()) => self.damaged("pages of it were lost"),
+        }
+    }
+
+    /// An error for a lock that is not all there.
+    pub(super) fn damaged(&self, what: &str) -> Error {
+        self.attached.image().damaged(self.offset as u64, what)
+    }
+
+    /// A word of the region, `from` bytes behind the beginning of the lock.
+    pub(super) fn pin<W: folio_sys::shared_memory::Word>(&self, from: usize) -> Result<Pinned<W>> {
+        self.offset
+            .checked_add(from)
+            .and_then(|offset| self.memory().pin::<W>(offset))
+            .ok_or_else(|| self.damaged("a lock outside of it"))
+    }
+
+    pub(super) fn memory(&self) -> &Arc<SharedMemory> {
+        self.attached.memory()
+    }
+}
+
+/// The words of a mutex.
+#[inline]
+pub(super) fn words(robust: &RobustWord) -> Words<'_> {
+    Words {
+        word: robust.word(),
+        beside: robust.user(),
+    }
+}
+
+/// The limit that a duration means, from now on.
+pub(super) fn within(timeout: Duration) -> Limit<Deadline> {
+    Limit::Until(Deadline::after(timeout))
+}
+
+/// The record and the low half of the thread id that an owner's mark names.
+pub(crate) fn mark_of(mark: u32) -> Option<(u32, u32)> {
+    (mark >> 16)
+        .checked_sub(1)
+        .map(|record| (record, mark & 0xffff))
+}
+
+/// A thread at a lock.
+pub(super) struct Here<'a> {
+    lock: &'a Lock,
+    robust: Option<&'a RobustWord>,
+    record: ThreadRecord<'a>,
+    thread: Thread,
+}
+
+impl Here<'_> {
+    /// Whether a living thread has that id. Slow: it looks at all records.
+    fn is_any_alive(&self, tid: u32) -> bool {
+        let image = self.lock.attached.image();
+        let count = image.layout().dimensions.threads;
+        (0..count)
+            .filter_map(|record| Record::load(image, record).ok())
+            .filter(|state| state.tid == tid)
+            .any(|state| {
+                state
+                    .owner
+                    .is_some_and(|owner| self.lock.attached.is_alive(owner))
+            })
+    }
+}
+
+impl Environment for Here<'_> {
+    type Deadline = Deadline;
+
+    #[inline]
+    fn tid(&self) -> u32 {
+        self.record.tid()
+    }
+
+    #[inline]
+    fn record(&self) -> u32 {
+        self.record.index()
+    }
+
+    #[inline]
+    fn announce(&self) {
+        self.record.set_pending(self.lock.offset);
+        if let Some(robust) = self.robust {
+            self.thread.announce(robust);
+        }
+    }
+
+    #[inline]
+    fn link(&self) {
+        if let Some(robust) = self.robust {
+            // A peer that means harm could have this process write where the peer wants it to.
+            if self.lock.attached.is_private() {
+                self.thread.link(robust);
+            }
+        }
+    }
+
+    #[inline]
+    fn unlink(&self) {
+        if let Some(robust) = self.robust {
+            if self.lock.attached.is_private() {
+                self.thread.unlink(robust);
+            }
+        }
+    }
+
+    #[inline]
+    fn concluded(&self) {
+        self.thread.concluded();
+        self.record.clear_pending();
+    }
+
+    #[cold]
+    fn is_owner_dead(&self, tid: u32, mark: u32) -> bool {
+        match mark_of(mark) {
+            Some((record, half)) if half == tid & 0xffff => self.is_dead(record, tid),
+            // It is between two instructions, or died there; or no thread has ever had this id.
+            _ => !self.is_any_alive(tid),
+        }
+    }
+
+    #[cold]
+    fn is_dead(&self, record: u32, tid: u32) -> bool {
+        self.lock.attached.is_dead(record, tid)
+    }
+
+    fn probes_at_once(&self) -> bool {
+        !(self.robust.is_some() && self.lock.attached.is_private() && self.thread.kernel_recovers())
+    }
+
+    fn wait(
+        &self,
+        word: &AtomicU32,
+        expected: u32,
+        deadline: Option<Deadline>,
+        nap: Nap,
+    ) -> Waited {
+        let nap = match nap {
+            Nap::Courtesy => FIRST_NAP,
+            Nap::Probe { nth } => FIRST_NAP.saturating_mul(1 << nth.min(10)).min(LONGEST_NAP),
+            Nap::Long => LONG_NAP,
+        };
+        let end = Deadline::after(nap);
+        let earlier = deadline.map_or(end, |deadline| deadline.min(end));
+        match futex::wait(word, expected, Some(earlier)) {
+            futex::Waited::TimedOut if deadline.is_some_and(Deadline::has_passed) => {
+                Waited::TimedOut
+            }
+            futex::Waited::TimedOut => Waited::Napped,
+            _ => Waited::Woken,
+        }
+    }
+
+    fn wake(&self, word: &AtomicU32, count: u32) -> u32 {
+        futex::wake(word, count)
+    }
+
+    fn spin_rounds(&self) -> u32 {
+        self.lock.rounds.load(Ordering::Relaxed)
+    }
+
+    fn pause(&self, round: u32) {
+        let pauses = 1 << round.min(LONGEST_PAUSE.ilog2());
+        for _ in 0..pauses {
+            hint::spin_loop();
+        }
+    }
+
+    fn spun(&self, in_time: bool) {
+        let rounds = self.lock.rounds.load(Ordering::Relaxed);
+        let next = if in_time {
+            (rounds + rounds / 4 + 1).min(MOST_ROUNDS)
+        } else {
+            (rounds / 2).max(FEWEST_ROUNDS)
+        };
+        if next != rounds {
+            self.lock.rounds.store(next, Ordering::Relaxed);
+        }
+    }
+
+    fn begin_waiting(&self) {
+        self.record.set_waiting(self.lock.offset);
+    }
+
+    fn end_waiting(&self) {
+        self.record.clear_waiting();
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "milliseconds are compared modulo 2^32"
+    )]
+    fn now_ms(&self) -> u32 {
+        (futex::now_ns() / 1_000_000) as u32
+    }
+}

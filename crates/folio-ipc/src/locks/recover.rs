@@ -1,0 +1,68 @@
+//! Letting go of what the dead hold, when somebody cleans up behind them.
+
+use folio_sys::futex;
+use folio_sys::robust::RobustWord;
+
+use super::here::{mark_of, words};
+use super::rwlock::Slots;
+use super::semaphore::Permits;
+use crate::object::ObjectKind;
+use crate::participant::{Attached, Record};
+use crate::raw::{mutex, rwlock, semaphore};
+
+/// Marks the lock at an offset as its owner's legacy, and takes out readers and permits, as far
+/// as they are threads that `is_dead` names by their records.
+pub(crate) fn recover(
+    attached: &Attached,
+    kind: ObjectKind,
+    offset: usize,
+    len: usize,
+    is_dead: &dyn Fn(u32) -> bool,
+) {
+    let memory = attached.memory();
+    match kind {
+        ObjectKind::Mutex
+        | ObjectKind::RwLock
+        | ObjectKind::Once
+        | ObjectKind::OnceValue
+        | ObjectKind::Barrier => {
+            let Some(robust) = memory.pin::<RobustWord>(offset) else {
+                return;
+            };
+            recover_owner(attached, &robust, is_dead);
+            if kind != ObjectKind::RwLock {
+                return;
+            }
+            if let Some(slots) = Slots::at(memory, &robust, offset) {
+                for word in rwlock::recover(&slots, is_dead) {
+                    futex::wake(word, u32::MAX);
+                }
+            }
+        }
+        ObjectKind::Semaphore => {
+            if let Some(permits) = Permits::at(memory, offset, len) {
+                if let Some(gate) = semaphore::recover(&permits, is_dead) {
+                    futex::wake(gate, u32::MAX);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn recover_owner(attached: &Attached, robust: &RobustWord, is_dead: &dyn Fn(u32) -> bool) {
+    let is_owner_dead = |tid: u32, mark: u32| match mark_of(mark) {
+        Some((record, half)) if half == tid & 0xffff => is_dead(record),
+        // Taken by a thread that has left no mark: one that died there, if nobody alive can be it.
+        _ => {
+            let image = attached.image();
+            (0..image.layout().dimensions.threads)
+                .filter_map(|record| Record::load(image, record).ok())
+                .filter(|state| state.tid == tid && state.owner.is_some())
+                .all(|state| is_dead(state.index))
+        }
+    };
+    if mutex::recover(words(robust), is_owner_dead) {
+        futex::wake(robust.word(), 1);
+    }
+}

@@ -1,0 +1,384 @@
+//! A value that many may read, or one may change.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::thread;
+use std::time::Duration;
+
+use folio_sys::futex::Deadline;
+use folio_sys::robust::RobustWord;
+use folio_sys::shared_memory::{Pinned, SharedMemory};
+
+use super::here::{Here, Lock, within, words};
+use super::value::Value;
+use super::{LockError, LockResult};
+use crate::object::{Object, ObjectKind};
+use crate::participant::Attached;
+use crate::raw::environment::{Condition, Environment as _, Limit};
+use crate::raw::{mutex, rwlock as raw};
+use crate::{Fingerprint, Payload, Result};
+
+/// How many threads can read at the same time. The records of more have no word here: they read alone.
+const READERS: u32 = 1024;
+/// Words of readers with neighbouring records are in different lines of the cache.
+const LINES: u32 = 64;
+const WORDS_PER_LINE: u32 = READERS / LINES;
+
+const USED: usize = size_of::<RobustWord>();
+const SLOTS: usize = 64;
+const VALUE: usize = SLOTS + READERS as usize * size_of::<AtomicU32>();
+
+/// A value that many threads of all processes may read at the same time, or one may change.
+///
+/// A reader that dies reads no longer. When a writer dies, or panics, whoever is next, reader or writer, gets
+/// [`LockError::OwnerDied`] with the guard, and so do all, until a writer says that the value is right again.
+/// Readers and writers wait in one queue: neither starve. A thread that reads may begin to read again while writers wait.
+///
+/// All zeros is an unlocked lock around a zero value. It takes 4 KiB beside the value: each reader has a word of its own, so that
+/// it is known who reads, and so that readers do not slow each other down.
+///
+/// ```
+/// use folio_ipc::{Region, RwLock};
+///
+/// let region = Region::options().anonymous()?;
+/// let limits = region.object_with::<RwLock<[u32; 2]>>("limits", || [10, 20])?;
+/// assert_eq!(limits.read()?.get(), [10, 20]);
+/// limits.write()?.update(|limits| limits[1] = 30);
+/// assert_eq!(limits.read()?.get(), [10, 30]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct RwLock<T> {
+    lock: Lock,
+    robust: Pinned<RobustWord>,
+    used: Pinned<AtomicU32>,
+    value: Value<T>,
+}
+
+impl<T: Payload> RwLock<T> {
+    const VALUE: usize = Value::<T>::after(VALUE);
+
+    /// Begins to read, and waits while somebody writes.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::OwnerDied`] with the guard, when a writer died or panicked; [`LockError::Deadlock`] when this thread writes;
+    /// [`LockError::TooMany`] when it reads already, 255 times; [`LockError::Region`].
+    #[inline]
+    pub fn read(&self) -> LockResult<ReadGuard<'_, T>> {
+        self.read_within(Limit::Never)
+    }
+
+    /// Begins to read if nobody writes, or is about to.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read), and [`LockError::WouldBlock`].
+    #[inline]
+    pub fn try_read(&self) -> LockResult<ReadGuard<'_, T>> {
+        self.read_within(Limit::Try)
+    }
+
+    /// Begins to read, and waits no longer than this while somebody writes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read), and [`LockError::TimedOut`].
+    pub fn read_timeout(&self, timeout: Duration) -> LockResult<ReadGuard<'_, T>> {
+        self.read_within(within(timeout))
+    }
+
+    /// Begins to write, and waits while others read or write.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::OwnerDied`] with the guard, when a writer died or panicked; [`LockError::Deadlock`] when this
+    /// thread reads or writes; [`LockError::Region`].
+    #[inline]
+    pub fn write(&self) -> LockResult<WriteGuard<'_, T>> {
+        self.write_within(Limit::Never)
+    }
+
+    /// Begins to write if nobody reads or writes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write), and [`LockError::WouldBlock`].
+    #[inline]
+    pub fn try_write(&self) -> LockResult<WriteGuard<'_, T>> {
+        self.write_within(Limit::Try)
+    }
+
+    /// Begins to write, and waits no longer than this while others read or write.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write), and [`LockError::TimedOut`].
+    pub fn write_timeout(&self, timeout: Duration) -> LockResult<WriteGuard<'_, T>> {
+        self.write_within(within(timeout))
+    }
+
+    #[inline]
+    fn read_within(&self, limit: Limit<Deadline>) -> LockResult<ReadGuard<'_, T>> {
+        let here = self.lock.here(Some(&self.robust))?;
+        let condition = raw::read(&here, &self.words(), limit)?;
+        let guard = ReadGuard {
+            lock: self,
+            tid: here.tid(),
+            _not_send: PhantomData,
+        };
+        match condition {
+            Condition::Sound => Ok(guard),
+            Condition::Inconsistent => Err(LockError::OwnerDied(guard)),
+        }
+    }
+
+    #[inline]
+    fn write_within(&self, limit: Limit<Deadline>) -> LockResult<WriteGuard<'_, T>> {
+        let here = self.lock.here(Some(&self.robust))?;
+        let condition = raw::write(&here, &self.words(), limit)?;
+        let guard = WriteGuard {
+            lock: self,
+            was_panicking: thread::panicking(),
+            _not_send: PhantomData,
+        };
+        match condition {
+            Condition::Sound => Ok(guard),
+            Condition::Inconsistent => Err(LockError::OwnerDied(guard)),
+        }
+    }
+
+    #[inline]
+    fn words(&self) -> Slots<'_> {
+        Slots {
+            robust: &self.robust,
+            used: &self.used,
+            memory: self.lock.memory(),
+            offset: self.lock.offset(),
+        }
+    }
+}
+
+impl<T: Payload> Object for RwLock<T> {
+    type Initial = T;
+
+    const KIND: ObjectKind = ObjectKind::RwLock;
+    const FINGERPRINT: Fingerprint = Fingerprint::of::<T>("RwLock");
+
+    fn size_bytes(_: Option<&T>) -> usize {
+        Self::VALUE + size_of::<T>()
+    }
+
+    fn align() -> usize {
+        align_of::<T>().max(64)
+    }
+
+    fn initialise(memory: &Arc<SharedMemory>, offset: usize, initial: Option<&T>) -> Result<()> {
+        if let Some(value) = initial {
+            Value::initialise(memory, offset + Self::VALUE, value);
+        }
+        Ok(())
+    }
+
+    fn bind(attached: &Arc<Attached>, offset: usize, _: usize) -> Result<Self> {
+        let lock = Lock::new(attached, offset);
+        Ok(Self {
+            robust: lock.pin(0)?,
+            used: lock.pin(USED)?,
+            value: Value::new(offset + Self::VALUE),
+            lock,
+        })
+    }
+}
+
+/// The words of a lock that is in a region.
+pub(super) struct Slots<'a> {
+    pub(super) robust: &'a RobustWord,
+    pub(super) used: &'a AtomicU32,
+    pub(super) memory: &'a SharedMemory,
+    pub(super) offset: usize,
+}
+
+impl<'a> Slots<'a> {
+    /// Those of the lock at an offset, if it can be there.
+    pub(super) fn at(
+        memory: &'a SharedMemory,
+        robust: &'a RobustWord,
+        offset: usize,
+    ) -> Option<Self> {
+        Some(Self {
+            robust,
+            used: memory.u32_at(offset.checked_add(USED)?)?,
+            memory,
+            offset,
+        })
+    }
+}
+
+impl raw::Words for Slots<'_> {
+    #[inline]
+    fn writers(&self) -> mutex::Words<'_> {
+        words(self.robust)
+    }
+
+    #[inline]
+    fn used(&self) -> &AtomicU32 {
+        self.used
+    }
+
+    #[inline]
+    fn reader(&self, record: u32) -> Option<&AtomicU32> {
+        if record >= READERS {
+            return None;
+        }
+        let word = record % LINES * WORDS_PER_LINE + record / LINES;
+        self.memory
+            .u32_at(self.offset + SLOTS + word as usize * size_of::<AtomicU32>())
+    }
+}
+
+/// A [`RwLock`] that is being read. Dropping it ends that.
+#[must_use = "it unlocks when it is dropped"]
+pub struct ReadGuard<'a, T: Payload> {
+    lock: &'a RwLock<T>,
+    tid: u32,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl<T: Payload> ReadGuard<'_, T> {
+    /// The value.
+    #[must_use]
+    #[inline]
+    pub fn get(&self) -> T {
+        self.lock.value.get(&self.lock.lock)
+    }
+
+    /// Copies a part of the value's bytes, from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) when the value has fewer.
+    pub fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
+        self.lock.value.read_at(&self.lock.lock, offset, bytes)
+    }
+
+    /// Whether a writer died or panicked, and none has said since that the value is right again.
+    #[must_use]
+    pub fn is_inconsistent(&self) -> bool {
+        words(&self.lock.robust).condition() == Condition::Inconsistent
+    }
+}
+
+impl<T: Payload> Drop for ReadGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // In a child that the reader has forked this is another thread.
+        if folio_sys::robust::current().tid() != self.tid {
+            return;
+        }
+        if let Ok(here) = self.lock.lock.here_even_lost(&*self.lock.robust) {
+            raw::end_read(&here, &self.lock.words());
+        }
+    }
+}
+
+/// A [`RwLock`] that is being written to. Dropping it ends that.
+#[must_use = "it unlocks when it is dropped"]
+pub struct WriteGuard<'a, T: Payload> {
+    lock: &'a RwLock<T>,
+    was_panicking: bool,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl<T: Payload> WriteGuard<'_, T> {
+    /// The value.
+    #[must_use]
+    #[inline]
+    pub fn get(&self) -> T {
+        self.lock.value.get(&self.lock.lock)
+    }
+
+    /// Changes the value.
+    #[inline]
+    pub fn set(&self, value: &T) {
+        self.lock.value.set(&self.lock.lock, value);
+    }
+
+    /// Changes the value by what `change` does to a copy of it, and returns what that returns.
+    #[inline]
+    pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        let mut value = self.get();
+        let result = change(&mut value);
+        self.set(&value);
+        result
+    }
+
+    /// Copies a part of the value's bytes, from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) when the value has fewer.
+    pub fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
+        self.lock.value.read_at(&self.lock.lock, offset, bytes)
+    }
+
+    /// Changes a part of the value's bytes, from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) when the value has fewer.
+    pub fn write_at(&self, offset: usize, bytes: &[u8]) -> Result<()> {
+        self.lock.value.write_at(&self.lock.lock, offset, bytes)
+    }
+
+    /// Whether a writer died or panicked, and none has said since that the value is right again.
+    #[must_use]
+    pub fn is_inconsistent(&self) -> bool {
+        words(&self.lock.robust).condition() == Condition::Inconsistent
+    }
+
+    /// Says that the value is right again, after [`LockError::OwnerDied`].
+    pub fn recovered(&self) {
+        if self.holding().is_some() {
+            words(&self.lock.robust).repaired();
+        }
+    }
+
+    #[inline]
+    fn holding(&self) -> Option<Here<'_>> {
+        self.lock.lock.holding(&self.lock.robust)
+    }
+}
+
+impl<T: Payload> Drop for WriteGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(here) = self.holding() {
+            if !self.was_panicking && thread::panicking() {
+                words(&self.lock.robust).inconsistent();
+            }
+            raw::end_write(&here, &self.lock.words());
+        }
+    }
+}
+
+impl<T> fmt::Debug for RwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RwLock")
+            .field("offset", &self.lock.offset())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Payload + fmt::Debug> fmt::Debug for ReadGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReadGuard").field(&self.get()).finish()
+    }
+}
+
+impl<T: Payload + fmt::Debug> fmt::Debug for WriteGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WriteGuard").field(&self.get()).finish()
+    }
+}

@@ -1,0 +1,250 @@
+//! A number of permits.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use folio_sys::futex::Deadline;
+use folio_sys::shared_memory::{Pinned, SharedMemory};
+
+use super::here::{Lock, within};
+use super::{LockError, LockResult};
+use crate::object::{Object, ObjectKind};
+use crate::participant::Attached;
+use crate::raw::environment::{Environment as _, Limit};
+use crate::raw::semaphore as raw;
+use crate::{Error, Fingerprint, Result};
+
+const COUNT: usize = 4;
+const PERMITS: usize = 64;
+/// Each is a word, and who finds none free has looked at all.
+const MOST_PERMITS: u32 = 65_536;
+
+/// A number of permits, which threads of all processes take and give back.
+///
+/// The permits of a process that dies, or of a thread that ends without giving them back, come back: nothing is
+/// inconsistent by that, so that nobody is told. How many permits there are is said when it is made; without that,
+/// one.
+///
+/// ```
+/// use folio_ipc::{LockError, Region, Semaphore};
+///
+/// let region = Region::options().anonymous()?;
+/// let downloads = region.object_with::<Semaphore>("downloads", || 2)?;
+/// let first = downloads.acquire()?;
+/// let second = downloads.acquire()?;
+/// assert!(matches!(downloads.try_acquire(), Err(LockError::WouldBlock)));
+/// drop(first);
+/// assert!(downloads.try_acquire().is_ok());
+/// # drop(second);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Semaphore {
+    lock: Lock,
+    gate: Pinned<AtomicU32>,
+    count: u32,
+}
+
+impl Semaphore {
+    /// Takes a permit, and waits for one if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Region`].
+    #[inline]
+    pub fn acquire(&self) -> LockResult<Permit<'_>> {
+        self.acquire_within(Limit::Never)
+    }
+
+    /// Takes a permit if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::WouldBlock`] when there is none; [`LockError::Region`].
+    #[inline]
+    pub fn try_acquire(&self) -> LockResult<Permit<'_>> {
+        self.acquire_within(Limit::Try)
+    }
+
+    /// Takes a permit, and waits no longer than this for one.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`] when there was none; [`LockError::Region`].
+    pub fn acquire_timeout(&self, timeout: Duration) -> LockResult<Permit<'_>> {
+        self.acquire_within(within(timeout))
+    }
+
+    /// How many permits there are, taken or not.
+    #[must_use]
+    pub fn permits(&self) -> u32 {
+        self.count
+    }
+
+    /// How many of them nobody has, at some time between call and return.
+    #[must_use]
+    pub fn available(&self) -> u32 {
+        let words = self.words();
+        let is_free = |index: &u32| {
+            raw::Words::permit(&words, *index)
+                .is_some_and(|permit| permit.load(Ordering::Relaxed) == 0)
+        };
+        let free = (0..self.count).filter(is_free).count();
+        u32::try_from(free).unwrap_or(self.count)
+    }
+
+    #[inline]
+    fn acquire_within(&self, limit: Limit<Deadline>) -> LockResult<Permit<'_>> {
+        let here = self.lock.here(None)?;
+        let index = raw::acquire(&here, &self.words(), limit).map_err(LockError::from)?;
+        Ok(Permit {
+            semaphore: self,
+            index,
+            tid: here.tid(),
+            _not_send: PhantomData,
+        })
+    }
+
+    #[inline]
+    fn words(&self) -> Permits<'_> {
+        Permits {
+            gate: &self.gate,
+            count: self.count,
+            memory: self.lock.memory(),
+            offset: self.lock.offset(),
+        }
+    }
+}
+
+/// The words of a semaphore that is in a region.
+pub(super) struct Permits<'a> {
+    gate: &'a AtomicU32,
+    count: u32,
+    memory: &'a SharedMemory,
+    offset: usize,
+}
+
+impl<'a> Permits<'a> {
+    /// Those of the semaphore at an offset, if it can be there.
+    pub(super) fn at(memory: &'a SharedMemory, offset: usize, len: usize) -> Option<Self> {
+        let stored = memory.u32_at(offset.checked_add(COUNT)?)?;
+        let count = stored.load(Ordering::Relaxed).max(1);
+        (len >= size_of_permits(count)?).then_some(())?;
+        Some(Self {
+            gate: memory.u32_at(offset)?,
+            count,
+            memory,
+            offset,
+        })
+    }
+}
+
+impl raw::Words for Permits<'_> {
+    #[inline]
+    fn gate(&self) -> &AtomicU32 {
+        self.gate
+    }
+
+    #[inline]
+    fn count(&self) -> u32 {
+        self.count
+    }
+
+    #[inline]
+    fn permit(&self, index: u32) -> Option<&AtomicU64> {
+        if index >= self.count {
+            return None;
+        }
+        self.memory
+            .u64_at(self.offset + PERMITS + index as usize * size_of::<AtomicU64>())
+    }
+}
+
+/// How many bytes a semaphore takes.
+fn size_of_permits(count: u32) -> Option<usize> {
+    usize::try_from(count)
+        .ok()?
+        .checked_mul(size_of::<AtomicU64>())?
+        .checked_add(PERMITS)
+}
+
+impl Object for Semaphore {
+    /// How many permits there are: 1 to 65,536.
+    type Initial = u32;
+
+    const KIND: ObjectKind = ObjectKind::Semaphore;
+    const FINGERPRINT: Fingerprint = Fingerprint::bare("Semaphore");
+
+    fn size_bytes(initial: Option<&u32>) -> usize {
+        let count = initial.map_or(1, |&count| count.clamp(1, MOST_PERMITS));
+        size_of_permits(count).unwrap_or(usize::MAX)
+    }
+
+    fn align() -> usize {
+        64
+    }
+
+    fn initialise(memory: &Arc<SharedMemory>, offset: usize, initial: Option<&u32>) -> Result<()> {
+        let count = initial.copied().unwrap_or(1);
+        if !(1..=MOST_PERMITS).contains(&count) {
+            return Err(Error::Options {
+                reason: format!("a semaphore of {count} permits: 1 to {MOST_PERMITS} are possible"),
+            });
+        }
+        if let Some(word) = memory.u32_at(offset + COUNT) {
+            word.store(count, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn bind(attached: &Arc<Attached>, offset: usize, len: usize) -> Result<Self> {
+        let lock = Lock::new(attached, offset);
+        let permits = Permits::at(lock.memory(), offset, len)
+            .ok_or_else(|| lock.damaged("a semaphore with more permits than it has room for"))?;
+        Ok(Self {
+            count: permits.count,
+            gate: lock.pin(0)?,
+            lock,
+        })
+    }
+}
+
+/// A permit of a [`Semaphore`]. Dropping it gives it back.
+///
+/// It belongs to the thread that took it. A child that this thread forks has a copy, which gives nothing back.
+#[must_use = "it is given back when it is dropped"]
+pub struct Permit<'a> {
+    semaphore: &'a Semaphore,
+    index: u32,
+    tid: u32,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Drop for Permit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if folio_sys::robust::current().tid() != self.tid {
+            return;
+        }
+        if let Ok(here) = self.semaphore.lock.here_even_lost(None) {
+            raw::release(&here, &self.semaphore.words(), self.index);
+        }
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore")
+            .field("offset", &self.lock.offset())
+            .field("permits", &self.count)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Permit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Permit").field(&self.index).finish()
+    }
+}

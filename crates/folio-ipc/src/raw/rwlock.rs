@@ -1,0 +1,263 @@
+//! A lock for one writer or many readers, each of whom may die.
+//!
+//! Writers have a [`mutex`]. Readers have a word each, so that it is known who reads: a
+//! dead reader's word is cleared by the writer that waits for it.
+//!
+//! ```text
+//! a reader's word, in the slot of its thread record:
+//!
+//!  31        30 … 23            22 … 0
+//! ┌─────────┬──────────────────┬────────────────┐
+//! │ WAITERS │ how often it has │ reader's tid   │      0: does not read
+//! │         │ the lock         │                │
+//! └─────────┴──────────────────┴────────────────┘
+//!
+//! reader: own word 0 → 1, tid        writer: mutex's word 0 → tid
+//!         look at the mutex's word           look at the readers' words
+//!         0: it reads                        all 0: it writes
+//!         else: own word → 0                 else: sets WAITERS in one, sleeps on it
+//! ```
+//!
+//! Store, then look, on both sides: one of two who come at the same time sees the other. A reader
+//! that has seen a writer takes the mutex itself, enters its word, and gives the mutex
+//! up again: so readers and writers stand in one queue, and neither starves. Who reads already may enter
+//! again whoever waits, since the writer waits for its word anyway.
+//!
+//! A thread whose record has no slot reads alone, as a writer. `used` is one more than the highest slot that was ever entered, so that writers look at no more than those.
+
+use super::atomics::{AtomicU32, Ordering, store_before_load};
+use super::environment::{Condition, Environment, Failure, Limit, Nap, Waited};
+use super::mutex::{self, WAITERS};
+use super::step;
+
+/// The thread ids of Linux have 22 bits at most (`PID_MAX_LIMIT`).
+const TID_MASK: u32 = 0x007f_ffff;
+const ONE: u32 = 0x0080_0000;
+const DEPTH_MASK: u32 = 0x7f80_0000;
+
+/// The words of a lock for readers and writers.
+pub(crate) trait Words {
+    /// The writers' mutex.
+    fn writers(&self) -> mutex::Words<'_>;
+
+    /// One more than the highest slot that was ever entered.
+    fn used(&self) -> &AtomicU32;
+
+    /// The word of the thread with that record.
+    fn reader(&self, record: u32) -> Option<&AtomicU32>;
+}
+
+/// Begins to read.
+#[inline]
+pub(crate) fn read<E: Environment>(
+    env: &E,
+    words: &impl Words,
+    limit: Limit<E::Deadline>,
+) -> Result<Condition, Failure> {
+    let Some(slot) = words.reader(env.record()) else {
+        return mutex::lock(env, words.writers(), limit);
+    };
+    if words.used().load(Ordering::Acquire) <= env.record() {
+        words.used().fetch_max(env.record() + 1, Ordering::SeqCst);
+    }
+    let entered = slot.compare_exchange(0, entry(env), Ordering::SeqCst, Ordering::Relaxed);
+    step!(env, "rwlock.read.entered");
+    store_before_load();
+    if entered.is_ok() && words.writers().word.load(Ordering::SeqCst) == 0 {
+        return Ok(words.writers().condition());
+    }
+    read_contended(env, words, slot, entered.err(), limit)
+}
+
+/// Ends reading. Does nothing where this thread does not read.
+#[inline]
+pub(crate) fn end_read<E: Environment>(env: &E, words: &impl Words) {
+    let Some(slot) = words.reader(env.record()) else {
+        return mutex::unlock(env, words.writers());
+    };
+    step!(env, "rwlock.read.ending");
+    let left = slot.compare_exchange(entry(env), 0, Ordering::Release, Ordering::Relaxed);
+    if left.is_err() {
+        leave_contended(env, slot);
+    }
+}
+
+/// Begins to write.
+#[inline]
+pub(crate) fn write<E: Environment>(
+    env: &E,
+    words: &impl Words,
+    limit: Limit<E::Deadline>,
+) -> Result<Condition, Failure> {
+    let own = words.reader(env.record());
+    if own.is_some_and(|own| own.load(Ordering::Relaxed) & TID_MASK == tid(env)) {
+        return Err(Failure::Deadlock);
+    }
+    let condition = mutex::lock(env, words.writers(), limit)?;
+    step!(env, "rwlock.write.entered");
+    store_before_load();
+    let used = words.used().load(Ordering::SeqCst);
+    for record in 0..used {
+        // What a hostile process stored in `used` ends where the slots end.
+        let Some(reader) = words.reader(record) else {
+            break;
+        };
+        if reader.load(Ordering::SeqCst) == 0 {
+            continue;
+        }
+        if let Err(failure) = await_reader(env, reader, record, limit) {
+            mutex::unlock(env, words.writers());
+            return Err(failure);
+        }
+    }
+    Ok(condition)
+}
+
+/// Ends writing. Does nothing where this thread does not write.
+#[inline]
+pub(crate) fn end_write<E: Environment>(env: &E, words: &impl Words) {
+    mutex::unlock(env, words.writers());
+}
+
+/// Clears the words of readers whose records `is_dead` names. Those of them that writers sleep on.
+#[cfg(not(loom))]
+pub(crate) fn recover<'a>(
+    words: &'a impl Words,
+    is_dead: &'a dyn Fn(u32) -> bool,
+) -> impl Iterator<Item = &'a AtomicU32> {
+    let used = words.used().load(Ordering::SeqCst);
+    let slots = (0..used).map_while(|record| Some((record, words.reader(record)?)));
+    slots.filter_map(|(record, slot)| {
+        let seen = slot.load(Ordering::SeqCst);
+        if seen == 0 || !is_dead(record) {
+            return None;
+        }
+        slot.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Relaxed)
+            .ok()
+            .filter(|seen| seen & WAITERS != 0)
+            .map(|_| slot)
+    })
+}
+
+#[inline]
+fn tid<E: Environment>(env: &E) -> u32 {
+    env.tid() & TID_MASK
+}
+
+#[inline]
+fn entry<E: Environment>(env: &E) -> u32 {
+    ONE | tid(env)
+}
+
+#[cold]
+fn read_contended<E: Environment>(
+    env: &E,
+    words: &impl Words,
+    slot: &AtomicU32,
+    already: Option<u32>,
+    limit: Limit<E::Deadline>,
+) -> Result<Condition, Failure> {
+    match already {
+        Some(word) if word & TID_MASK == tid(env) => return enter_again(words, slot),
+        // This thread's record was another's, who died or ended as a reader.
+        Some(word) => clear(env, slot, word),
+        None => leave_contended(env, slot),
+    }
+    step!(env, "rwlock.read.left");
+    let condition = mutex::lock(env, words.writers(), limit)?;
+    slot.store(entry(env), Ordering::SeqCst);
+    step!(env, "rwlock.read.entered_in_turn");
+    mutex::unlock(env, words.writers());
+    Ok(condition)
+}
+
+fn enter_again(words: &impl Words, slot: &AtomicU32) -> Result<Condition, Failure> {
+    // Others change no more of it than the bit for waiters.
+    if slot.load(Ordering::Relaxed) & DEPTH_MASK == DEPTH_MASK {
+        return Err(Failure::TooMany);
+    }
+    slot.fetch_add(ONE, Ordering::Relaxed);
+    Ok(words.writers().condition())
+}
+
+#[cold]
+fn leave_contended<E: Environment>(env: &E, slot: &AtomicU32) {
+    let mut seen = slot.load(Ordering::Relaxed);
+    while seen & TID_MASK == tid(env) {
+        let left = if seen & DEPTH_MASK > ONE {
+            seen - ONE
+        } else {
+            0
+        };
+        match slot.compare_exchange(seen, left, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) if left == 0 && seen & WAITERS != 0 => {
+                step!(env, "rwlock.read.waking");
+                env.wake(slot, 1);
+                return;
+            }
+            Ok(_) => return,
+            Err(now) => seen = now,
+        }
+    }
+}
+
+/// Clears the word of a reader that is no more.
+fn clear<E: Environment>(env: &E, slot: &AtomicU32, seen: u32) {
+    let cleared = slot.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Relaxed);
+    if cleared.is_ok() && seen & WAITERS != 0 {
+        env.wake(slot, 1);
+    }
+}
+
+/// Waits until a reader has ended, or is found dead.
+#[cold]
+fn await_reader<E: Environment>(
+    env: &E,
+    slot: &AtomicU32,
+    record: u32,
+    limit: Limit<E::Deadline>,
+) -> Result<(), Failure> {
+    let mut rounds = if limit.is_try() { 0 } else { env.spin_rounds() };
+    let mut naps = 0;
+    let mut is_late = false;
+    loop {
+        let seen = slot.load(Ordering::SeqCst);
+        if seen == 0 {
+            return Ok(());
+        }
+        if rounds > 0 {
+            rounds -= 1;
+            env.pause(naps);
+            continue;
+        }
+        if limit.is_try() {
+            if env.is_dead(record, seen & TID_MASK) {
+                clear(env, slot, seen);
+                continue;
+            }
+            return Err(Failure::WouldBlock);
+        }
+        if is_late {
+            return Err(Failure::TimedOut);
+        }
+        let expected = seen | WAITERS;
+        if expected != seen
+            && slot
+                .compare_exchange(seen, expected, Ordering::AcqRel, Ordering::Relaxed)
+                .is_err()
+        {
+            continue;
+        }
+        step!(env, "rwlock.write.waiting");
+        match env.wait(slot, expected, limit.deadline(), Nap::Probe { nth: naps }) {
+            Waited::Woken => {}
+            Waited::TimedOut => is_late = true,
+            Waited::Napped => {
+                naps += 1;
+                if env.is_dead(record, seen & TID_MASK) {
+                    clear(env, slot, expected);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Regions that somebody has changed, and everything that can be done with one.
+//!
+//! The input of [`run`] says what is changed; the fuzzer `region` runs it, too.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
+
+use folio_ipc::{Data, Region, RegionOptions};
+use rustix::fs::MemfdFlags;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Where the header's checksum is: of all bytes before it.
+const HEADER_SUM: usize = 4048;
+
+/// Where the heap begins, of a region of these options.
+const HEAP: u64 = 12288;
+const CONTROL: usize = 4096;
+
+/// A region that is so small that most of what can be changed matters.
+pub(crate) fn options() -> RegionOptions {
+    Region::options()
+        .size_bytes(24 << 10)
+        .capacity_bytes(48 << 10)
+        .participants(2)
+        .threads(4)
+        .objects(4)
+}
+
+/// A region with objects in it, one of which is removed and used, and blocks that are free.
+pub(crate) fn image() -> &'static [u8] {
+    static IMAGE: OnceLock<Vec<u8>> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        let region = options().anonymous().unwrap();
+        let make = |name: &str| region.object::<Data<[u64; 30]>>(name).unwrap();
+        let objects = ["one", "two", "three", "four"].map(make);
+        region.remove("two").unwrap();
+        // As it would be found if this process were killed now: its slot, its record and its bits are there.
+        let file = File::from(region.as_fd().try_clone_to_owned().unwrap());
+        region.remove("four").unwrap();
+        let mut bytes = vec![0; 24 << 10];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        drop(objects);
+        bytes
+    })
+}
+
+/// Changes the region as the input says, and does all that can be done with it. There may be errors, and
+/// nothing else.
+pub(crate) fn run(input: &[u8]) {
+    let mut bytes = image().to_vec();
+    for patch in input.chunks_exact(12) {
+        apply(&mut bytes, patch);
+    }
+    let _ = use_all(&bytes);
+}
+
+/// A patch: what to do, where, and a value.
+fn apply(bytes: &mut Vec<u8>, patch: &[u8]) {
+    let at = usize::from(u16::from_le_bytes([patch[1], patch[2]]));
+    let value = u64::from_le_bytes(patch[4..12].try_into().unwrap());
+    let word_at = at / 8 * 8;
+    match patch[0] % 8 {
+        0 => put(bytes, word_at, value),
+        1 => {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= patch[3];
+            }
+        }
+        // A block's header, with a right check.
+        2 => put(
+            bytes,
+            at / 64 * 64,
+            tag(
+                (at / 64 * 64) as u64,
+                value & 0xffff,
+                u64::from(patch[3] % 4),
+            ),
+        ),
+        // A word of the heap or the directory that leads to somewhere near.
+        3 => put(bytes, word_at, HEAP + (value % 200) * 64),
+        4 => put(bytes, CONTROL + at % 512 / 8 * 8, HEAP + (value % 200) * 64),
+        // The size, with a right check.
+        5 => put(bytes, 4056, seal(value % 16)),
+        6 => bytes.truncate(at.max(1)),
+        // A word of an entry: a small number.
+        _ => put(bytes, word_at, value % 8),
+    }
+    // The checksum is no secret.
+    if patch[3] & 0x80 != 0 && bytes.len() > HEADER_SUM + 8 {
+        let sum = xxh3_64(&bytes[..HEADER_SUM]);
+        put(bytes, HEADER_SUM, sum);
+    }
+}
+
+fn put(bytes: &mut [u8], at: usize, value: u64) {
+    if let Some(word) = bytes.get_mut(at..at + 8) {
+        word.copy_from_slice(&value.to_le_bytes());
+    }
+}
+
+fn seal(pages: u64) -> u64 {
+    pages | xxh3_64(&pages.to_le_bytes()) >> 40 << 40
+}
+
+/// The first word of a block's header: see `docs/region.md`.
+pub(crate) fn tag(at: u64, granules: u64, state: u64) -> u64 {
+    let value = granules | state << 42;
+    let mixed = (at.rotate_left(32) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    value | (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 44 << 44
+}
+
+/// Puts these bytes into a file, and does all that can be done with it as a region.
+pub(crate) fn use_all(bytes: &[u8]) -> Result<(), folio_ipc::Error> {
+    let file = rustix::fs::memfd_create("patched", MemfdFlags::CLOEXEC).unwrap();
+    rustix::fs::fchmod(&file, 0o600.into()).unwrap();
+    let file = File::from(file);
+    file.write_all_at(bytes, 0).unwrap();
+    let observed = observe(&file);
+    let region = Region::from_fd(file.as_fd().try_clone_to_owned().unwrap());
+    let used = region.and_then(|region| use_region(&region));
+    observed.and(used)
+}
+
+fn observe(file: &File) -> Result<(), folio_ipc::Error> {
+    let observer = Region::observe_fd(file.as_fd().try_clone_to_owned().unwrap())?;
+    let objects = observer.objects().map(drop);
+    observer.inspect().map(drop).and(objects)
+}
+
+/// Everything, also after an error; the first one.
+fn use_region(region: &Region) -> Result<(), folio_ipc::Error> {
+    let outcomes = [
+        region.check().map(drop),
+        region.objects().map(drop),
+        region.inspect().map(drop),
+        region
+            .open_object::<Data<[u64; 30]>>("one")
+            .and_then(|one| one.get().map(drop)),
+        region
+            .open_object::<Data<[u64; 30]>>("three")
+            .and_then(|one| one.set(&[7; 30])),
+        region.object::<Data<[u64; 20]>>("new").map(drop),
+        region.object::<Data<[u64; 600]>>("large").map(drop),
+        region.remove("three").map(drop),
+        region.grow(40 << 10),
+        region.object::<Data<[u64; 2000]>>("larger").map(drop),
+        region.remove("one").map(drop),
+        region.repair().map(drop),
+        region.check().map(drop),
+    ];
+    outcomes.into_iter().collect()
+}
