@@ -2,6 +2,7 @@
 
 mod files;
 mod pages;
+mod paging;
 mod process;
 mod random;
 mod sample;
@@ -31,6 +32,12 @@ pub(crate) fn all() -> Vec<Bench> {
         table::share(),
         table::sizes(),
         serve::get_hit(),
+        paging::dirty_scan(),
+        paging::first_write(),
+        paging::later_write(),
+        paging::commit_size(),
+        paging::commit_copy(),
+        paging::commit_sqlite(),
     ]
 }
 
