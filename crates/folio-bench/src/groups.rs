@@ -3,6 +3,7 @@
 mod files;
 mod locks;
 mod pages;
+mod paging;
 mod process;
 mod random;
 mod sample;
@@ -37,6 +38,12 @@ pub(crate) fn all() -> Vec<Bench> {
         locks::owner_death(),
         locks::object_lookup(),
         serve::get_hit(),
+        paging::dirty_scan(),
+        paging::first_write(),
+        paging::later_write(),
+        paging::commit_size(),
+        paging::commit_copy(),
+        paging::commit_sqlite(),
     ]
 }
 
