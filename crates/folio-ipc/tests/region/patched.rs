@@ -172,7 +172,7 @@ fn use_locks(region: &Region) -> Result<(), folio_ipc::Error> {
 
     let outcomes = [
         with(region, "mutex", |lock: &Mutex<u64>| {
-            settle(lock.lock_timeout(SHORTLY))
+            settle(lock.lock_timeout(SHORTLY));
         }),
         with(region, "rwlock", |lock: &RwLock<u64>| {
             settle(lock.read_timeout(SHORTLY));
