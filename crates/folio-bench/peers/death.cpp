@@ -44,7 +44,7 @@
 
 namespace {
 
-constexpr int ROUNDS = 500;
+constexpr int ROUNDS = 200;
 unsigned seconds = 5;
 
 [[noreturn]] void fail(const char *what, int error) {

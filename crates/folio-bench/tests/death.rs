@@ -1,5 +1,6 @@
-//! What a process that dies leaves to the others who use a lock of the C library's or of
-//! Boost.Interprocess's: `peers/death.cpp` kills them, and this prints who goes on and who hangs.
+//! What a process that dies leaves to the others who use a lock of the C library's, of
+//! Boost.Interprocess's or of folio-ipc's: one is killed, and this prints who goes on and who hangs.
+//! `peers/death.cpp` does it with the first two, `death/folio.rs` with the last.
 //!
 //! ```sh
 //! cargo test --release -p folio-bench --test death -- --nocapture
@@ -9,6 +10,9 @@
 //! differs from run to run, and so may whether they do.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+#[path = "death/folio.rs"]
+mod folio;
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -35,20 +39,33 @@ const SCRIPTS: [&str; 3] = ["holding", "waiting", "random"];
 
 #[test]
 fn what_the_dead_leave_to_others() {
-    let Some(program) = compile() else {
-        return;
-    };
-    let scripts = list(&program);
+    let folder = tempfile::tempdir().unwrap();
+    let program = compile();
+    let mut scripts = program.as_deref().map(list).unwrap_or_default();
     if !scripts.iter().any(|(peer, _)| peer.starts_with("boost")) {
-        skip("Boost.Interprocess (its headers are missing: libboost-dev)");
+        skip("Boost.Interprocess (a compiler, or its headers: libboost-dev)");
     }
+    scripts.extend(folio::list());
+    let command = |peer: &str, script: &str| match &program {
+        Some(program) if !peer.starts_with("folio") => {
+            let mut command = Command::new(program);
+            command.args([peer, script, &SECONDS.to_string()]);
+            command
+        }
+        _ => folio::command(
+            peer,
+            script,
+            &folder.path().join(format!("{peer}-{script}")),
+        ),
+    };
     let outcomes = Mutex::new(BTreeMap::new());
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 while let Some(script) = scripts.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = run(&program, &script.0, &script.1);
+                    let command = command(&script.0, &script.1);
+                    let outcome = run(command, &format!("{} {}", script.0, script.1));
                     outcomes.lock().unwrap().insert(script.clone(), outcome);
                 }
             });
@@ -58,12 +75,27 @@ fn what_the_dead_leave_to_others() {
     print(&scripts, &outcomes);
     let outcome =
         |peer: &str, script: &str| outcomes[&(peer.to_owned(), script.to_owned())].clone();
+    for (script, outcome) in &outcomes {
+        assert!(
+            !script.0.starts_with("folio") || outcome.starts_with("goes on"),
+            "{script:?}"
+        );
+    }
+    if program.is_none() {
+        return;
+    }
     // What POSIX says, so that the scripts are known to do what they are meant to.
     assert!(outcome("pthread_mutex", "holding").starts_with("hangs"));
     assert_eq!(outcome("pthread_mutex", "waiting"), "goes on");
     for script in ["holding", "random"] {
         assert!(outcome("pthread_mutex_robust", script).starts_with("goes on, told"));
     }
+}
+
+/// No test, but what the processes of [`folio`] do.
+#[test]
+fn role() {
+    folio::play();
 }
 
 fn skip(what: &str) {
@@ -116,9 +148,8 @@ fn list(program: &Path) -> Vec<(String, String)> {
 }
 
 /// How a script ended: what the program says, or that it hangs, and where.
-fn run(program: &Path, peer: &str, script: &str) -> String {
-    let mut child = Command::new(program)
-        .args([peer, script, &SECONDS.to_string()])
+fn run(mut command: Command, name: &str) -> String {
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -130,17 +161,18 @@ fn run(program: &Path, peer: &str, script: &str) -> String {
         if started.elapsed() > PATIENCE {
             // Its own children end with it.
             child.kill().unwrap();
-            panic!("{peer} {script}: still running after {PATIENCE:?}");
+            panic!("{name}: still running after {PATIENCE:?}");
         }
         thread::sleep(Duration::from_millis(20));
     }
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    let last = said.lines().last().unwrap_or_default();
+    let is_outcome = |line: &&str| line.starts_with("in round") || line.starts_with("goes on");
+    let last = said.lines().rev().find(is_outcome).unwrap_or_default();
     match output.status.signal() {
         Some(SIGALRM) => format!("hangs {last}").trim_end().to_owned(),
         _ if output.status.success() => last.to_owned(),
-        _ => panic!("{peer} {script}: {}\n{}", output.status, stderr_of(&output)),
+        _ => panic!("{name}: {}\n{}", output.status, stderr_of(&output)),
     }
 }
 
