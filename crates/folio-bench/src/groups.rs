@@ -1,6 +1,7 @@
 //! The groups of rows: one file each.
 
 mod files;
+mod locks;
 mod pages;
 mod process;
 mod random;
@@ -9,6 +10,7 @@ mod serve;
 mod table;
 mod windows;
 
+pub(crate) use self::locks::partner;
 pub(crate) use self::table::hold;
 use crate::row::Bench;
 
@@ -30,6 +32,10 @@ pub(crate) fn all() -> Vec<Bench> {
         table::scan(),
         table::share(),
         table::sizes(),
+        locks::uncontended(),
+        locks::contended(),
+        locks::owner_death(),
+        locks::object_lookup(),
         serve::get_hit(),
     ]
 }

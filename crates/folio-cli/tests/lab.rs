@@ -40,3 +40,27 @@ fn a_folder_that_is_none_is_one_line() {
         "{said}"
     );
 }
+
+#[test]
+fn ipc() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_folio"))
+        .args([
+            "lab",
+            "ipc",
+            "--seconds",
+            "1",
+            "--kill-every-ms",
+            "25",
+            "--folder",
+        ])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{printed}{said}");
+    assert_eq!(printed.matches("is the counter\n").count(), 3, "{printed}");
+    assert!(printed.contains("\nverdict:        holds: "), "{printed}");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+}

@@ -21,7 +21,7 @@ use folio_sys::shared_memory::{Pinned, SharedMemory};
 
 pub(crate) use attach::AttachLock;
 use life::Life;
-pub(crate) use reap::reap;
+pub(crate) use reap::{reap, recover_objects};
 pub(crate) use record::{Record, RecordState};
 pub(crate) use slot::{Participant, SlotState, is_alive, participants};
 pub(crate) use thread::ThreadRecord;
@@ -107,6 +107,12 @@ impl Attached {
     /// This process as participant; in a forked child, that of the child, which attaches here if it did not yet.
     pub(crate) fn participant(&self) -> Result<Participant> {
         Ok(self.life()?.participant())
+    }
+
+    /// This process as participant, if it is one: a forked child that has not used the region is none.
+    pub(crate) fn living_participant(&self) -> Option<Participant> {
+        let last = self.first_life.last();
+        (last.generation() == fork_generation()).then(|| last.participant())
     }
 
     fn life(&self) -> Result<&Life> {

@@ -23,6 +23,7 @@
 //! | [`ofd_lock`] | locks that the kernel drops when their holder dies |
 //! | [`shared`] | counters that a process and its children share |
 //! | [`prefetch`] | what will be read soon |
+//! | [`watch`] | which pages of a mapping were written to |
 //! | [`process`] | `fork`, children that end with their parent, and which process this is |
 
 #![expect(
@@ -43,11 +44,15 @@ pub mod memfd;
 pub mod ofd_lock;
 pub mod page;
 #[cfg(target_os = "linux")]
+mod pagemap;
+#[cfg(target_os = "linux")]
 pub mod pass;
 pub mod prefetch;
 pub mod process;
+mod process_mark;
 pub mod reservation;
 pub mod robust;
 pub mod shared;
 pub mod shared_memory;
 mod survive;
+pub mod watch;

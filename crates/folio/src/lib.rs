@@ -31,12 +31,17 @@
 //! signal handler finds lost pages out; on other architectures, and where
 //! [`FaultPolicy::Syscall`] is asked for, they are system calls.
 
+mod checkpoint;
+mod dirty_pages;
+mod dirty_tracker;
+mod draft;
 mod error;
 mod freeze;
 mod frozen;
 mod map;
 mod map_mut;
 mod map_options;
+mod page_set;
 mod positioned;
 mod range;
 mod read_at;
@@ -49,6 +54,10 @@ mod spool;
 mod view;
 mod windows;
 
+pub use checkpoint::{Checkpoint, CheckpointSummary};
+pub use dirty_pages::DirtyPages;
+pub use dirty_tracker::{DirtyTracker, DirtyTrackerOptions, TrackingMethod};
+pub use draft::Draft;
 pub use error::{Error, Result};
 pub use folio_sys::advice::Advice;
 pub use folio_sys::fault::FaultPolicy;

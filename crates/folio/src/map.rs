@@ -11,6 +11,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::map_options::{HugePages, MapOptions};
 use crate::range::ByteRange;
+use crate::read_at::make_room;
 use crate::residency::FileId;
 use crate::view::View;
 use crate::{Error, ReadAt, Result};
@@ -220,6 +221,28 @@ impl Map {
             .map_err(|error| self.failed(&self.span, offset_bytes, buf.len(), error))
     }
 
+    /// Appends any number of bytes, and says what went wrong.
+    #[inline(never)]
+    fn append_slow(&self, offset_bytes: u64, len: usize, out: &mut Vec<u8>) -> Result<()> {
+        self.append_span(&self.span, offset_bytes, len, out)
+    }
+
+    /// Appends `len` bytes from `offset` on of `span`, which is part of this map.
+    pub(crate) fn append_span(
+        &self,
+        span: &Span,
+        offset: u64,
+        len: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let at = address_offset(offset);
+        if len <= span.len().saturating_sub(at) {
+            make_room(out, len, &self.path)?;
+        }
+        span.append_exact_at(at, len, out)
+            .map_err(|error| self.failed(span, offset, len, error))
+    }
+
     /// The error for a read of `len` bytes at `offset` of `span`, which is part of this map.
     #[cold]
     pub(crate) fn failed(&self, span: &Span, offset: u64, len: usize, error: ReadError) -> Error {
@@ -268,6 +291,28 @@ impl ReadAt for Map {
             return Ok(());
         }
         self.read_exact_slow(offset_bytes, buf)
+    }
+
+    #[inline]
+    fn append_at(&self, offset_bytes: u64, len: usize, out: &mut Vec<u8>) -> Result<()> {
+        if self
+            .span
+            .append_small_at(address_offset(offset_bytes), len, out)
+        {
+            return Ok(());
+        }
+        self.append_slow(offset_bytes, len, out)
+    }
+
+    #[inline]
+    fn read_small_at(&self, offset_bytes: u64, buf: &mut [u8]) -> bool {
+        self.span.read_small_at(address_offset(offset_bytes), buf)
+    }
+
+    #[inline]
+    fn equals_small_at(&self, offset_bytes: u64, bytes: &[u8]) -> Option<bool> {
+        self.span
+            .equals_small_at(address_offset(offset_bytes), bytes)
     }
 
     #[inline]

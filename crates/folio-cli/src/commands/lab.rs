@@ -1,5 +1,6 @@
 //! `folio lab EXPERIMENT`
 
+mod ipc;
 mod windows;
 
 use crate::failure::Outcome;
@@ -16,11 +17,13 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Experiment {
+    Ipc(ipc::Args),
     Windows(windows::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
     match &args.experiment {
+        Experiment::Ipc(args) => ipc::run(args),
         Experiment::Windows(args) => windows::run(args),
     }
 }

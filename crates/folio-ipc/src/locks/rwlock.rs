@@ -21,7 +21,7 @@ use crate::raw::{mutex, rwlock as raw};
 use crate::{Fingerprint, Payload, Result};
 
 /// How many threads can read at the same time. The records of more have no word here: they read alone.
-const READERS: u32 = 1024;
+pub(super) const READERS: u32 = 1024;
 /// Words of readers with neighbouring records are in different lines of the cache.
 const LINES: u32 = 64;
 const WORDS_PER_LINE: u32 = READERS / LINES;
@@ -232,10 +232,20 @@ impl raw::Words for Slots<'_> {
         if record >= READERS {
             return None;
         }
-        let word = record % LINES * WORDS_PER_LINE + record / LINES;
+        let word = word_of_reader(record) as usize;
         self.memory
-            .u32_at(self.offset + SLOTS + word as usize * size_of::<AtomicU32>())
+            .u32_at(self.offset + SLOTS + word * size_of::<AtomicU32>())
     }
+}
+
+#[inline]
+fn word_of_reader(record: u32) -> u32 {
+    record % LINES * WORDS_PER_LINE + record / LINES
+}
+
+/// Where the word of the thread with that record is, from the beginning of the lock; `None` if it has none.
+pub(super) fn offset_of_reader(record: u32) -> Option<u64> {
+    (record < READERS).then(|| SLOTS as u64 + u64::from(word_of_reader(record)) * 4)
 }
 
 /// A [`RwLock`] that is being read. Dropping it ends that.

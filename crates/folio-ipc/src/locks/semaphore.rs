@@ -161,6 +161,16 @@ impl raw::Words for Permits<'_> {
     }
 }
 
+/// Where the word of a permit is, from the beginning of the semaphore.
+pub(super) fn offset_of_permit(index: u64) -> u64 {
+    PERMITS as u64 + index * size_of::<AtomicU64>() as u64
+}
+
+/// How many permits there is room for in a semaphore of so many bytes.
+pub(super) fn permits_in(len: u64) -> u64 {
+    len.saturating_sub(PERMITS as u64) / size_of::<AtomicU64>() as u64
+}
+
 /// How many bytes a semaphore takes.
 fn size_of_permits(count: u32) -> Option<usize> {
     usize::try_from(count)

@@ -113,6 +113,13 @@ pub(crate) fn write<E: Environment>(
     Ok(condition)
 }
 
+/// The thread that a reader's word names, if any reads there.
+#[cfg(not(loom))]
+pub(crate) fn reader_of(word: u32) -> Option<u32> {
+    let tid = word & TID_MASK;
+    (tid != 0).then_some(tid)
+}
+
 /// Ends writing. Does nothing where this thread does not write.
 #[inline]
 pub(crate) fn end_write<E: Environment>(env: &E, words: &impl Words) {
