@@ -66,7 +66,7 @@ impl Lock {
         robust: Option<&'a RobustWord>,
     ) -> Result<Here<'a>, Box<Error>> {
         if self.attached.is_lost() {
-            return Err(self.lost());
+            return Err(Box::new(self.lost()));
         }
         let (record, tid) = match self.attached.recent_thread() {
             Some(recent) => recent,
@@ -129,11 +129,11 @@ impl Lock {
     }
 
     #[cold]
-    fn lost(&self) -> Box<Error> {
-        Box::new(match self.attached.image().check_not_lost() {
+    fn lost(&self) -> Error {
+        match self.attached.image().check_not_lost() {
             Err(error) => error,
             Ok(()) => self.damaged("pages of it were lost"),
-        })
+        }
     }
 
     /// An error for a lock that is not all there.

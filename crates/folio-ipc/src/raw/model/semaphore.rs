@@ -98,6 +98,34 @@ fn loom_semaphore_three_processes() {
 }
 
 #[test]
+fn loom_semaphore_permits_that_are_kept() {
+    explore(
+        "semaphore, 2 permits given back to 2 that keep them",
+        Some(2),
+        |_| {
+            let world = World::new(true, Permits::<2>::new());
+            world.run(0, None, |here, it| {
+                let given = [(); 2].map(|()| acquire(&here.bare(), it, Limit::Never).unwrap());
+                assert_ne!(given[0], given[1]);
+            });
+            let keepers = [1, 2].map(|record| {
+                world.spawn(record, None, |here, it| {
+                    acquire(&here.bare(), it, Limit::Never).unwrap();
+                })
+            });
+            world.run(0, None, |here, it| {
+                release(&here.bare(), it, 0);
+                release(&here.bare(), it, 1);
+            });
+            // Nobody who keeps a permit wakes anybody any more.
+            for keeper in keepers {
+                keeper.join().unwrap();
+            }
+        },
+    );
+}
+
+#[test]
 fn loom_semaphore_deaths() {
     explore_each_death("semaphore, a holder or waiter dies", Some(4), |fate| {
         let world = World::new(true, Permits::<1>::new());
