@@ -123,13 +123,13 @@ impl Trial {
                 .filter(|&all| all <= MOST);
             for round in 0..all.unwrap_or(MOST) {
                 let mut digits = round;
-                let fates = (0..pieces).map(|_| match all {
-                    None => numbers.below(3),
-                    Some(_) => {
-                        let digit = digits % 3;
-                        digits /= 3;
-                        digit
+                let fates = (0..pieces).map(|_| {
+                    if all.is_none() {
+                        return numbers.below(3);
                     }
+                    let digit = digits % 3;
+                    digits /= 3;
+                    digit
                 });
                 let fates: Vec<usize> = fates.collect();
                 outcomes.push(self.outcome(name, &fates));
