@@ -69,8 +69,8 @@ impl PageMap {
         self.scan(addresses, query, 0, each)
     }
 
-    /// Calls `each` with the runs of pages between two addresses, in a private mapping of a file, that are this process's own,
-    /// not the file's, whether in memory or swapped out.
+    /// Calls `each` with the runs of pages between two addresses, in a private mapping of a file, that are
+    /// this process's own, not the file's, whether in memory or swapped out.
     ///
     /// # Errors
     ///

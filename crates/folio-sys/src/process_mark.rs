@@ -9,9 +9,9 @@ use crate::page;
 
 /// Says whether this is still the process that made it.
 ///
-/// Process ids do not tell: the first process of a container and that of one inside it are both
-/// number 1. So there is a page that the kernel empties in every child (`MADV_WIPEONFORK`, Linux 4.14). Where that cannot be
-/// had, the process id has to do.
+/// Process ids do not tell: the first process of a container and that of one inside it are both number 1.
+/// So there is a page that the kernel empties in every child (`MADV_WIPEONFORK`, Linux 4.14). Where that
+/// cannot be had, the process id has to do.
 #[derive(Debug)]
 pub(crate) struct ProcessMark {
     /// No pages where the kernel does not empty them.

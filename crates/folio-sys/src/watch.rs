@@ -153,8 +153,8 @@ impl Watch {
     /// Calls `each` with the runs of pages written to since the last time, and begins anew with
     /// these. A write that comes meanwhile is found now or the next time.
     ///
-    /// Some pages more may be found: those that the file lost, and, by [`Method::Protection`], those between written
-    /// pages where there are more than 16,000 runs of these.
+    /// Some pages more may be found: those that the file lost, and, by [`Method::Protection`], those
+    /// between written pages where there are more than 16,000 runs of these.
     ///
     /// # Errors
     ///

@@ -21,16 +21,17 @@ use write::Writer;
 /// A chain of files from which a [`MapMut`]'s bytes can be restored: a full copy of them, and for each
 /// checkpoint after it a delta, which holds the pages that were written to since the one before.
 ///
-/// The map is in use all the while: nobody waits. A page that changes while a checkpoint is being written comes with the next
-/// one as well. So what is restored holds, of each page that nobody wrote to while the last of its checkpoints
-/// was written, the bytes that it had then; of the others, bytes from before or after. Who needs all pages of one
-/// moment stops writing meanwhile, which takes as long as it takes to write the pages that changed.
+/// The map is in use all the while: nobody waits. A page that changes while a checkpoint is being written
+/// comes with the next one as well. So what is restored holds, of each page that nobody wrote to while the
+/// last of its checkpoints was written, the bytes that it had then; of the others, bytes from before or
+/// after. Who needs all pages of one moment stops writing meanwhile, which takes as long as it takes to
+/// write the pages that changed.
 ///
-/// Which pages these are, a [`DirtyTracker`] says: what holds for that holds here, above all that writes which do not come
-/// through this map are not seen.
+/// Which pages these are, a [`DirtyTracker`] says: what holds for that holds here, above all that writes
+/// which do not come through this map are not seen.
 ///
-/// Files are written under another name, brought to the disk and renamed, so that there is none by half. All that is in
-/// them is checksummed. `docs/checkpoint.md` tells the format.
+/// Files are written under another name, brought to the disk and renamed, so that there is none by half.
+/// All that is in them is checksummed. `docs/checkpoint.md` tells the format.
 ///
 /// ```
 /// use folio::{Checkpoint, Map};
@@ -81,8 +82,8 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the file cannot be written, or the map cannot be tracked; [`Error::Fault`] when a page of the map is lost.
-    /// There is no file then.
+    /// [`Error::Io`] when the file cannot be written, or the map cannot be tracked; [`Error::Fault`] when a
+    /// page of the map is lost. There is no file then.
     pub fn full(map: &MapMut, path: impl AsRef<Path>) -> Result<Self> {
         // Before anything is read, so that what changes meanwhile comes later.
         let tracker = DirtyTracker::new(map)?;
@@ -108,8 +109,8 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// As for [`full`](Self::full). Nothing is forgotten then: the next delta has it all. [`Error::Unsupported`] in
-    /// a forked child, which has the map and not the tracker.
+    /// As for [`full`](Self::full). Nothing is forgotten then: the next delta has it all.
+    /// [`Error::Unsupported`] in a forked child, which has the map and not the tracker.
     pub fn delta(&mut self, path: impl AsRef<Path>) -> Result<CheckpointSummary> {
         let dirty = self.tracker.checkpoint()?;
         let old = self.header;
@@ -136,14 +137,15 @@ impl Checkpoint {
         }
     }
 
-    /// Writes to `path` what a map was, by its full copy and those deltas that came after it, in their order, none left out;
-    /// the last ones may be left out. A file that stands there is replaced, once all is there and on the disk; it can be read and written by its owner.
+    /// Writes to `path` what a map was, by its full copy and those deltas that came after it, in their
+    /// order, none left out; the last ones may be left out. A file that stands there is replaced, once all
+    /// is there and on the disk; it can be read and written by its owner.
     ///
     /// # Errors
     ///
-    /// [`Error::Checkpoint`] when a file is no checkpoint, of another chain, or not the one that comes next;
-    /// [`Error::Checksum`] when one is damaged; [`Error::Io`] when one cannot be read, or the result cannot be written. What
-    /// stood at `path` is as it was then.
+    /// [`Error::Checkpoint`] when a file is no checkpoint, of another chain, or not the one that comes
+    /// next; [`Error::Checksum`] when one is damaged; [`Error::Io`] when one cannot be read, or the result
+    /// cannot be written. What stood at `path` is as it was then.
     pub fn restore(
         full: impl AsRef<Path>,
         deltas: &[impl AsRef<Path>],

@@ -16,33 +16,34 @@ use crate::{MapMut, Result};
 /// Which pages of a [`MapMut`] were written to since the last [`checkpoint`](Self::checkpoint).
 ///
 /// Pages are write-protected, and a write takes the protection away, which is how it is found: no page is
-/// read, and a page that nobody writes to costs next to nothing. On Linux 6.7 and later the kernel does this by itself
-/// (userfaultfd and `PAGEMAP_SCAN`), for files of any file system; elsewhere, folio's signal handler does.
-/// [`TrackingMethod`] tells them apart.
+/// read, and a page that nobody writes to costs next to nothing. On Linux 6.7 and later the kernel does
+/// this by itself (userfaultfd and `PAGEMAP_SCAN`), for files of any file system; elsewhere, folio's signal
+/// handler does. [`TrackingMethod`] tells them apart.
 ///
 /// Any number of trackers may follow one map: each is told of all writes since its own checkpoint.
 ///
 /// # What is seen
 ///
-/// All that this process writes through this map, in any thread, by folio or by code that has the address. Not seen
-/// is what reaches the file otherwise: by `write(2)`, by another map of the file, in this process too, and by other processes,
-/// forked children among them.
+/// All that this process writes through this map, in any thread, by folio or by code that has the address.
+/// Not seen is what reaches the file otherwise: by `write(2)`, by another map of the file, in this process
+/// too, and by other processes, forked children among them.
 ///
-/// Pages by which the map [grows](MapMut::grow) count as written: they are new to whoever keeps a copy. So do, now and then, pages
-/// that were not written to: those that the file lost meanwhile, and by [`TrackingMethod::Protection`], where there are
-/// more than 16,000 runs of written pages, some between these. A page that was written to is never left out.
+/// Pages by which the map [grows](MapMut::grow) count as written: they are new to whoever keeps a copy. So
+/// do, now and then, pages that were not written to: those that the file lost meanwhile, and by
+/// [`TrackingMethod::Protection`], where there are more than 16,000 runs of written pages, some between
+/// these. A page that was written to is never left out.
 ///
 /// # After `fork`
 ///
 /// A tracker belongs to the process that made it: in a forked child its methods are
-/// [`Error::Unsupported`](crate::Error::Unsupported). The child writes to the map as before, unseen by its parent's trackers, and may make trackers
-/// of its own.
+/// [`Error::Unsupported`](crate::Error::Unsupported). The child writes to the map as before, unseen by its
+/// parent's trackers, and may make trackers of its own.
 ///
 /// # Cost
 ///
-/// By the kernel, a write to a page that is clean takes a little more than the page fault that it takes anyway; later writes
-/// take what they always do. Making the first tracker enters each page of the map in the page table (8 bytes a page). Pages
-/// of a tracked map are faulted in one by one, not 16 at a time.
+/// By the kernel, a write to a page that is clean takes a little more than the page fault that it takes
+/// anyway; later writes take what they always do. Making the first tracker enters each page of the map in
+/// the page table (8 bytes a page). Pages of a tracked map are faulted in one by one, not 16 at a time.
 ///
 /// ```
 /// use folio::{DirtyTracker, Map};
@@ -74,8 +75,9 @@ pub enum TrackingMethod {
     /// is raised. Linux 6.7 and later, unless a sandbox or the administrator refuses.
     Userfaultfd,
     /// By `mprotect(2)`, and folio's handler of SIGSEGV or, for a map with
-    /// [`FaultPolicy::Syscall`](crate::FaultPolicy::Syscall), the error of the system call that writes. Everywhere. The first
-    /// write to a page costs a signal and a system call, and a checkpoint a system call for each run of pages.
+    /// [`FaultPolicy::Syscall`](crate::FaultPolicy::Syscall), the error of the system call that writes.
+    /// Everywhere. The first write to a page costs a signal and a system call, and a checkpoint a system
+    /// call for each run of pages.
     ///
     /// The kernel does not get past the protection: a system call of other code that is to write to the map, such
     /// as `read(2)` into it, fails with EFAULT.
@@ -100,9 +102,10 @@ impl DirtyTrackerOptions {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) when the system refuses: with a method that is asked for, ENOSYS, EINVAL, EPERM or `Unsupported`
-    /// where it cannot be had. [`Error::Unsupported`](crate::Error::Unsupported) when the map is tracked by the other
-    /// method already.
+    /// [`Error::Io`](crate::Error::Io) when the system refuses: with a method that is asked for, ENOSYS,
+    /// EINVAL, EPERM or `Unsupported` where it cannot be had.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) when the map is tracked by the other method
+    /// already.
     pub fn track(&self, map: &MapMut) -> Result<DirtyTracker> {
         let arm = Arc::clone(map.arm());
         let (seat, method) = arm.enlist(map.mapping(), self.method, map.path())?;
@@ -133,14 +136,14 @@ impl DirtyTracker {
 
     /// The pages written to since the last checkpoint, or since the tracker was made, and begins anew.
     ///
-    /// The pages are protected again before this returns. What is read of them afterwards
-    /// holds all the writes that they were found by; a write that comes later, or meanwhile, is found by the next checkpoint,
-    /// if not by this one.
+    /// The pages are protected again before this returns. What is read of them afterwards holds all the
+    /// writes that they were found by; a write that comes later, or meanwhile, is found by the next
+    /// checkpoint, if not by this one.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) when the system refuses; then nothing is forgotten. [`Error::Unsupported`](crate::Error::Unsupported) in
-    /// a process forked from that of the tracker.
+    /// [`Error::Io`](crate::Error::Io) when the system refuses; then nothing is forgotten.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) in a process forked from that of the tracker.
     pub fn checkpoint(&mut self) -> Result<DirtyPages> {
         let path = self.map.path();
         let pages = self.arm.look(self.seat, path, std::mem::take)?;

@@ -30,29 +30,32 @@ use storage::Disk;
 /// A file that is edited in memory: what is written stays in this process until
 /// [`commit`](Self::commit) brings it to the file, all at once.
 ///
-/// It is a private mapping, so that pages that nobody writes to are the page cache's, shared with
-/// all other processes, and those written to are copies of this process's own. Which these are, the page table knows.
+/// It is a private mapping, so that pages that nobody writes to are the page cache's, shared with all other
+/// processes, and those written to are copies of this process's own. Which these are, the page table knows.
 ///
 /// # What holds when something goes wrong
 ///
-/// A commit writes the pages to a journal first, brings that to the disk, and then writes them to the file. Whenever
-/// the process is killed or the power fails, the file is, once a draft of it has been opened again, what it was before the
-/// commit or what it was to become, never a mixture. A commit that has returned `Ok` is on the disk.
+/// A commit writes the pages to a journal first, brings that to the disk, and then writes them to the file.
+/// Whenever the process is killed or the power fails, the file is, once a draft of it has been opened
+/// again, what it was before the commit or what it was to become, never a mixture. A commit that has
+/// returned `Ok` is on the disk.
 ///
-/// The journal stands beside the file and is named `NAME.draft-journal`; it is removed when the draft is dropped. While
-/// one is left there, the file belongs with it: whoever copies, moves or renames the file takes the journal along and
-/// opens a draft before anything else writes to the file. It is of this inode: beside another file, a copy for instance, it is refused
-/// ([`Error::Journal`]). A file with several names is to be opened by one of them.
+/// The journal stands beside the file and is named `NAME.draft-journal`; it is removed when the draft is
+/// dropped. While one is left there, the file belongs with it: whoever copies, moves or renames the file
+/// takes the journal along and opens a draft before anything else writes to the file. It is of this inode:
+/// beside another file, a copy for instance, it is refused ([`Error::Journal`]). A file with several names
+/// is to be opened by one of them.
 ///
 /// # Others
 ///
-/// One draft of a file at a time, in all processes: the second is refused ([`Error::InUse`]). The lock is `flock(2)`'s, on
-/// the file itself; who may open the file may hold it. Nothing keeps other programs from writing to the file. What they write
-/// shows in pages that were not written to here, and is overwritten by a commit in those that were.
+/// One draft of a file at a time, in all processes: the second is refused ([`Error::InUse`]). The lock is
+/// `flock(2)`'s, on the file itself; who may open the file may hold it. Nothing keeps other programs from
+/// writing to the file. What they write shows in pages that were not written to here, and is overwritten by
+/// a commit in those that were.
 ///
-/// Processes that have the file mapped ([`Map`](crate::Map)) see a commit page by page while it happens, old pages and new ones side by
-/// side, and so do those who read it. Who must see all of it or nothing wants a file for each version: `folio_table::Store` has
-/// generations.
+/// Processes that have the file mapped ([`Map`](crate::Map)) see a commit page by page while it happens,
+/// old pages and new ones side by side, and so do those who read it. Who must see all of it or nothing
+/// wants a file for each version: `folio_table::Store` has generations.
 ///
 /// A draft is as long as its file, which does not grow.
 ///
@@ -99,8 +102,9 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// [`Error::InUse`] when there is a draft of it already; [`Error::Journal`] when what stands beside the file is not its
-    /// journal; [`Error::Unsupported`] when it is no regular file, or one of huge pages; [`Error::Io`] when it cannot be opened for reading and writing, or mapped.
+    /// [`Error::InUse`] when there is a draft of it already; [`Error::Journal`] when what stands beside the
+    /// file is not its journal; [`Error::Unsupported`] when it is no regular file, or one of huge pages;
+    /// [`Error::Io`] when it cannot be opened for reading and writing, or mapped.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path.as_ref(), FaultPolicy::default())
     }
@@ -193,8 +197,8 @@ impl Draft {
 
     /// The pages written to since the draft was opened, committed or discarded.
     ///
-    /// By the page table, so that it takes no page faults, and knows pages that are swapped out. A page in which the same bytes were
-    /// written again counts as well.
+    /// By the page table, so that it takes no page faults, and knows pages that are swapped out. A page in
+    /// which the same bytes were written again counts as well.
     ///
     /// # Errors
     ///
@@ -214,15 +218,15 @@ impl Draft {
 
     /// Brings the pages written to to the file and to the disk, all or none, and says which.
     ///
-    /// It costs in proportion to these pages, whatever the file's size: each is written twice, once to the journal, with two waits for
-    /// the disk, and a third the first time.
+    /// It costs in proportion to these pages, whatever the file's size: each is written twice, once to the
+    /// journal, with two waits for the disk, and a third the first time.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the file or the journal cannot be written, and [`Error::Unsupported`] in a forked child, or when the file's length
-    /// has changed. The file is then as it was, and what was written is still here. When it fails later than that, the commit
-    /// is recorded and not finished: then this draft commits no more
-    /// ([`Error::Journal`]), and opening another finishes it.
+    /// [`Error::Io`] when the file or the journal cannot be written, and [`Error::Unsupported`] in a forked
+    /// child, or when the file's length has changed. The file is then as it was, and what was written is
+    /// still here. When it fails later than that, the commit is recorded and not finished: then this draft
+    /// commits no more ([`Error::Journal`]), and opening another finishes it.
     pub fn commit(&mut self) -> Result<DirtyPages> {
         self.check()?;
         let dirty = self.dirty()?;

@@ -174,6 +174,23 @@ fn a_commit_that_fails_before_it_is_recorded_leaves_all_as_it_was() {
 }
 
 #[test]
+fn holes_are_filled_where_they_are_written_to_and_stay_elsewhere() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = folder.path().join("sparse");
+    fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+    let mut draft = Draft::open(&path).unwrap();
+    for round in 1..3_u8 {
+        for at in [0, 500_000_000, (1 << 30) - 1] {
+            draft.put(at, &round).unwrap();
+            assert_eq!(draft.commit().unwrap().page_count(), 1);
+            assert_eq!(draft.get::<u8>(at).unwrap(), round);
+        }
+    }
+    let blocks = std::os::unix::fs::MetadataExt::blocks(&fs::metadata(&path).unwrap());
+    assert!(blocks * 512 < 1 << 20, "{blocks} blocks");
+}
+
+#[test]
 fn a_journal_of_another_file_is_kept_and_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (path, other) = (folder.path().join("file"), folder.path().join("other"));

@@ -132,10 +132,12 @@ impl Protection {
     /// Watches more pages, of which none was watched before.
     pub(super) fn cover(&self, pages: Range<usize>) -> io::Result<()> {
         self.pages.reach.fetch_max(pages.end, Ordering::SeqCst);
-        self.pages.covered.store(pages.end, Ordering::SeqCst);
+        let end = pages.end;
         let outcome = self.pages.protect(pages, READ);
         self.pages.wait_for_handlers();
-        Ok(outcome?)
+        outcome?;
+        self.pages.covered.store(end, Ordering::SeqCst);
+        Ok(())
     }
 
     /// Calls `each` with the runs of pages noted, of the first `count`, and watches these again.

@@ -14,8 +14,9 @@
 //! | 64.. | for each run, where in the file it begins, and how many bytes it has: 8 bytes each |
 //! | | the runs' bytes |
 //!
-//! All numbers are little-endian. What stands behind the runs' bytes is left from an earlier commit, and has no meaning. A
-//! journal is valid if the checksum is right. One that is not was never finished, or is done with: the file is then whole.
+//! All numbers are little-endian. What stands behind the runs' bytes is left from an earlier commit, and
+//! has no meaning. A journal is valid if the checksum is right. One that is not was never finished, or is
+//! done with: the file is then whole.
 
 use std::io;
 use std::ops::Range;
@@ -122,6 +123,9 @@ fn record(
     runs: &[Range<u64>],
     read: &mut impl FnMut(u64, &mut [u8]) -> io::Result<()>,
 ) -> io::Result<()> {
+    for run in runs {
+        storage.reserve_file(run.clone())?;
+    }
     let is_new = storage.make_journal()?;
     storage.reached("created")?;
     let header = Header {

@@ -1,6 +1,6 @@
-//! Loses power, on a disk that keeps in memory what was written to it and not yet synced, at every step of commits and
-//! recoveries. What was not synced may be there afterwards, or not, or in part: every combination is tried where there are few
-//! enough, and a sample otherwise.
+//! Loses power, on a disk that keeps in memory what was written to it and not yet synced, at every step of
+//! commits and recoveries. What was not synced may be there afterwards, or not, or in part: every
+//! combination is tried where there are few enough, and a sample otherwise.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -112,31 +112,56 @@ impl Trial {
         self.journals.get_mut(&open).unwrap()
     }
 
-    /// All that may be there when the power is back.
+    /// All that may be there when the power is back, or a sample of it.
     fn outcomes(&self, numbers: &mut Numbers) -> Vec<Self> {
-        let names = std::iter::once(self.named).chain(self.renamed.iter().copied());
         let mut outcomes = Vec::new();
-        for name in names {
-            let journal = name.map(|name| &self.journals[&name]);
-            let of_file = self.file.unsynced.len();
-            let pieces = of_file + journal.map_or(0, |journal| journal.unsynced.len());
+        for name in self.names() {
+            let pieces = self.pieces(name);
             let all = u32::try_from(pieces)
                 .ok()
-                .and_then(|n| 3_usize.checked_pow(n));
-            for round in 0..all.unwrap_or(usize::MAX).min(MOST) {
-                let mut fates: Vec<usize> = if all.is_some_and(|all| all <= MOST) {
-                    (0..pieces)
-                        .map(|piece| round / 3_usize.pow(u32::try_from(piece).unwrap()) % 3)
-                        .collect()
-                } else {
-                    (0..pieces).map(|_| numbers.below(3)).collect()
-                };
-                let of_journal = fates.split_off(of_file);
-                let journal = journal.map(|journal| journal.after(&of_journal));
-                outcomes.push(Self::new(self.file.after(&fates), journal));
+                .and_then(|pieces| 3_usize.checked_pow(pieces))
+                .filter(|&all| all <= MOST);
+            for round in 0..all.unwrap_or(MOST) {
+                let mut digits = round;
+                let fates = (0..pieces).map(|_| {
+                    if all.is_none() {
+                        return numbers.below(3);
+                    }
+                    let digit = digits % 3;
+                    digits /= 3;
+                    digit
+                });
+                let fates: Vec<usize> = fates.collect();
+                outcomes.push(self.outcome(name, &fates));
             }
         }
         outcomes
+    }
+
+    /// One of these, at random.
+    fn any_outcome(&self, numbers: &mut Numbers) -> Self {
+        let names = self.names();
+        let name = names[numbers.below(names.len())];
+        let fates: Vec<usize> = (0..self.pieces(name)).map(|_| numbers.below(3)).collect();
+        self.outcome(name, &fates)
+    }
+
+    /// Which journal may have the name.
+    fn names(&self) -> Vec<Option<u32>> {
+        let renamed = self.renamed.iter().copied();
+        std::iter::once(self.named).chain(renamed).collect()
+    }
+
+    /// How many pieces of the file and of a journal may be there or not.
+    fn pieces(&self, name: Option<u32>) -> usize {
+        let of_journal = name.map_or(0, |name| self.journals[&name].unsynced.len());
+        self.file.unsynced.len() + of_journal
+    }
+
+    fn outcome(&self, name: Option<u32>, fates: &[usize]) -> Self {
+        let (of_file, of_journal) = fates.split_at(self.file.unsynced.len());
+        let journal = name.map(|name| self.journals[&name].after(of_journal));
+        Self::new(self.file.after(of_file), journal)
     }
 }
 
@@ -273,9 +298,7 @@ fn recovered(outcome: &Trial, numbers: &mut Numbers, states: &mut u64) -> Vec<u8
         if recover(&mut half, IDENTITY).is_ok() {
             break;
         }
-        let mut again = half.outcomes(numbers);
-        // One of them, picked at random: the next round picks another.
-        let mut again = again.swap_remove(numbers.below(again.len()));
+        let mut again = half.any_outcome(numbers);
         recover(&mut again, IDENTITY).unwrap();
         assert!(again.file.now() == bytes, "a recovery that was interrupted");
         *states += 1;

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -9,8 +10,15 @@ use rustix::fs::OFlags;
 
 /// A file, and the journal beside it.
 ///
-/// What is written is on the disk after the `sync` of what it was written to, and before that perhaps, in part, in any order.
+/// What is written is on the disk after the `sync` of what it was written to, and before that perhaps, in
+/// part, in any order.
 pub(super) trait Storage {
+    /// Has the disk set room aside for a range of the file, lest a commit that is recorded find none.
+    fn reserve_file(&mut self, range: Range<u64>) -> io::Result<()> {
+        let _ = range;
+        Ok(())
+    }
+
     /// Writes to the file.
     fn write_file(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
@@ -103,6 +111,25 @@ impl Disk {
 }
 
 impl Storage for Disk {
+    /// What is no hole has its room already, where files are not copied on write.
+    #[cfg(target_os = "linux")]
+    fn reserve_file(&mut self, range: Range<u64>) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+        use rustix::io::{Errno, retry_on_intr};
+
+        let Range { start, end } = range;
+        match seek(&self.file, SeekFrom::Hole(start)) {
+            Ok(hole) if hole < end => {}
+            // Also where the file system tells nothing.
+            Ok(_) | Err(_) => return Ok(()),
+        }
+        let flags = FallocateFlags::KEEP_SIZE;
+        match retry_on_intr(|| fallocate(&self.file, flags, start, end - start)) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            outcome => Ok(outcome?),
+        }
+    }
+
     fn write_file(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)
     }

@@ -117,12 +117,12 @@ fn measure_copy(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
 }
 
 fn measure_sqlite(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
-    let against = |name: &str, mode: JournalMode| -> Measured {
+    let folder = TempDir::new()?;
+    let mut edited = Edited::new(&folder.path().join("draft"), 1 << 20)?;
+    let mut against = |name: &str, mode: JournalMode| -> Measured {
         settings.peer(name, || {
-            let folder = TempDir::new()?;
-            let mut edited = Edited::new(&folder.path().join("draft"), 1 << 20)?;
-            let mut database =
-                Database::create(&folder.path().join("database"), mode, LEAST_PAGES)?;
+            let path = folder.path().join(name);
+            let mut database = Database::create(&path, mode, LEAST_PAGES)?;
             let mut round = 0;
             let mut update = || {
                 round += 1;

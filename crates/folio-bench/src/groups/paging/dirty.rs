@@ -173,8 +173,8 @@ fn measure_later_write(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
         }
         Ok(())
     };
-    let tracked: Work<'_> = Box::new(|units| writes(&with.map, units));
-    let untracked: Work<'_> = Box::new(|units| writes(&without.map, units));
+    let followed: Work<'_> = Box::new(|units| writes(&with.map, units));
+    let alone: Work<'_> = Box::new(|units| writes(&without.map, units));
     let [folio, peer] = interleave(
         Plan::of(settings),
         Clock::ThreadCpu,
@@ -187,7 +187,7 @@ fn measure_later_write(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
             }
             Ok(())
         },
-        [tracked, untracked],
+        [followed, alone],
     )?;
     drop(tracker);
     let limit = None;

@@ -1,4 +1,4 @@
-//! The peer SQLite.
+//! The peer `SQLite`.
 //!
 //! Its library (Debian: `libsqlite3-0`) is loaded when a row needs it, so that this program is built,
 //! and measures the rest, on machines that do not have it.
