@@ -10,6 +10,7 @@
 //! | [`mapping`] | [`Mapping`](mapping::Mapping): bytes of a file in memory, copied out under guard |
 //! | [`fault`] | the handler of SIGBUS and SIGSEGV, and how a fault becomes an error |
 //! | [`advice`] | what the kernel is told about pages |
+//! | [`cachestat`](mod@cachestat) | what of a file the page cache holds |
 //! | [`file`](mod@file) | what files are made of, and making them longer |
 //! | [`frozen`] | bytes proven immutable, as slices |
 //! | [`page`] | page size and page arithmetic |
@@ -20,6 +21,7 @@
 //! | [`reservation`] | address space set aside |
 //! | [`shared`] | counters that a process and its children share |
 //! | [`prefetch`] | what will be read soon |
+//! | `sandbox` | system calls refused, for tests (Linux) |
 //! | [`process`] | `fork`, and children that end with their parent |
 
 #![expect(
@@ -28,6 +30,7 @@
 )]
 
 pub mod advice;
+pub mod cachestat;
 mod copy;
 pub mod fault;
 pub mod file;
@@ -42,5 +45,7 @@ pub mod pass;
 pub mod prefetch;
 pub mod process;
 pub mod reservation;
+#[cfg(target_os = "linux")]
+pub mod sandbox;
 pub mod shared;
 mod survive;
