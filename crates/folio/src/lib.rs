@@ -62,6 +62,7 @@ pub use map_mut::{MapMut, Protection};
 pub use map_options::{HugePages, MapOptions};
 pub use read_at::ReadAt;
 pub use reader::Reader;
+pub use residency::Residency;
 pub use source::{Kind, Reason, Source, SourceOptions};
 pub use spool::SpoolOptions;
 pub use view::View;
