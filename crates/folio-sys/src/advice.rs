@@ -155,3 +155,36 @@ impl Advice {
         }
     }
 }
+
+/// Has the whole pages of some memory written to swap, or to the file that they are of, and dropped, as if
+/// memory were short (`MADV_PAGEOUT`). No byte changes: what is touched again is read back.
+///
+/// # Errors
+///
+/// `Unsupported` before Linux 5.4 and on other systems; otherwise the system's. That there is no
+/// swap is no error: then nothing happens.
+pub fn page_out(memory: &[u8]) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let page = crate::page::size();
+        let start = memory.as_ptr().addr().next_multiple_of(page);
+        let skipped = start - memory.as_ptr().addr();
+        let len = memory.len().saturating_sub(skipped) / page * page;
+        let address = memory.as_ptr().wrapping_add(skipped).cast_mut().cast();
+        // SAFETY: whole pages of memory that the caller has; the advice leaves every byte as it is.
+        let outcome = unsafe { libc::madvise(address, len, libc::MADV_PAGEOUT) };
+        if outcome == 0 {
+            return Ok(());
+        }
+        let error = std::io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINVAL) => Err(std::io::ErrorKind::Unsupported.into()),
+            _ => Err(error),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = memory;
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+}

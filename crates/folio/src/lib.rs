@@ -31,12 +31,14 @@
 //! signal handler finds lost pages out; on other architectures, and where
 //! [`FaultPolicy::Syscall`] is asked for, they are system calls.
 
+mod budgeted;
 mod error;
 mod freeze;
 mod frozen;
 mod map;
 mod map_mut;
 mod map_options;
+mod paging;
 mod positioned;
 mod range;
 mod read_at;
@@ -49,6 +51,7 @@ mod spool;
 mod view;
 mod windows;
 
+pub use budgeted::{Budgetable, Budgeted};
 pub use error::{Error, Result};
 pub use folio_sys::advice::Advice;
 pub use folio_sys::fault::FaultPolicy;

@@ -295,6 +295,11 @@ impl MapMut {
         self.map.file_id()
     }
 
+    /// The same mapping, to be read.
+    pub(crate) fn map(&self) -> &Arc<Map> {
+        &self.map
+    }
+
     /// Unmaps, but for what views hold, and keeps the file.
     pub(crate) fn into_file(self) -> Option<std::os::fd::OwnedFd> {
         // The other share of the mapping, which must be gone before the file is sealed.

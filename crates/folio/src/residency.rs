@@ -12,6 +12,7 @@ mod load;
 mod mapper;
 mod memory;
 mod pages;
+mod prefetcher;
 mod process;
 mod smaps;
 
@@ -28,6 +29,7 @@ pub use file_id::FileId;
 pub use mapper::{Mapper, Mappers};
 pub use memory::Memory;
 pub use pages::{Basis, PageCounts};
+pub use prefetcher::{Prefetched, Prefetcher};
 pub use process::{MappedFile, ProcessMemory};
 
 use crate::range::ByteRange;
