@@ -1,43 +1,37 @@
-//! `folio stat TABLE`
+//! What a table holds.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 
-use folio::ReadAt;
-use folio::residency::{Mapper, Mappers};
+use folio::residency::{Mappers, PageCounts};
+use folio::{ReadAt, Residency};
 use folio_table::{IndexKind, Info, Section};
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
+use super::file;
 use crate::commands::store::Opened;
-use crate::commands::verify::VerifyArgs;
 use crate::failure::Outcome;
-use crate::output;
 
-/// Print what a table holds, what its parts take, and which processes have it mapped.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// The table, as `folio build` made it, or a store's folder.
-    table: PathBuf,
-
-    /// Print one JSON object instead.
-    #[arg(long)]
-    json: bool,
-}
-
-pub(crate) fn run(args: &Args) -> Outcome {
-    let table = Opened::at(&args.table, VerifyArgs::default())?;
-    let mut out = output::stdout()?;
-    if args.json {
-        writeln!(out, "{}", json(args, &table)?)?;
+/// Prints what a table holds, what its parts take and what of it is in memory.
+pub(super) fn print(
+    out: &mut impl Write,
+    path: &Path,
+    table: &Opened,
+    pages: Option<PageCounts>,
+    as_json: bool,
+) -> Outcome {
+    // What was counted before is of that file, unless it is in a store.
+    let pages = pages.or_else(|| count(table));
+    if as_json {
+        writeln!(out, "{}", json(path, table, pages.as_ref())?)?;
+        Ok(())
     } else {
-        write_text(&mut out, &table)?;
+        write_text(out, table, pages.as_ref())
     }
-    out.flush()?;
-    Ok(())
 }
 
-fn write_text(out: &mut impl Write, table: &Opened) -> Outcome {
+fn write_text(out: &mut impl Write, table: &Opened, pages: Option<&PageCounts>) -> Outcome {
     let info = table.info();
     writeln!(out, "table           {}", table.name().display())?;
     writeln!(out, "format version  {}", info.version)?;
@@ -64,11 +58,15 @@ fn write_text(out: &mut impl Write, table: &Opened) -> Outcome {
     writeln!(out, "index size      {index:.2} bytes a record")?;
     writeln!(out, "overhead        {overhead:.2} bytes a record")?;
     writeln!(out)?;
-    write_mappers(out, table)
+    if let Some(pages) = pages {
+        file::write_pages(out, pages)?;
+        writeln!(out)?;
+    }
+    file::write_mappers(out, mappers(table)?.as_ref())
 }
 
 /// The same as an object, whose numbers are in the units of their names.
-fn json(args: &Args, table: &Opened) -> Outcome<Value> {
+fn json(path: &Path, table: &Opened, pages: Option<&PageCounts>) -> Outcome<Value> {
     let info = table.info();
     let section = |section: &Section| {
         json!({
@@ -78,18 +76,9 @@ fn json(args: &Args, table: &Opened) -> Outcome<Value> {
             "bytes_a_record": a_record(section.len, info),
         })
     };
-    let mapper = |mapper: &Mapper| {
-        json!({
-            "pid": mapper.pid,
-            "rss_bytes": mapper.rss_bytes,
-            "pss_bytes": mapper.pss_bytes,
-            "command": mapper.command,
-        })
-    };
     let mappers = mappers(table)?;
-    let found = mappers.as_ref().map(|mappers| &mappers.found);
     Ok(json!({
-        "table": args.table.to_string_lossy(),
+        "table": path.to_string_lossy(),
         "format_version": info.version,
         "records": info.count,
         "key_bytes": info.key_bytes,
@@ -100,7 +89,8 @@ fn json(args: &Args, table: &Opened) -> Outcome<Value> {
         "index_load": info.load(),
         "longest_probe_lines": info.longest_probe,
         "overhead_bytes_a_record": info.overhead_bytes(),
-        "mapped_by": found.map(|found| found.iter().map(mapper).collect::<Value>()),
+        "pages": pages.map(file::pages_json),
+        "mapped_by": mappers.as_ref().map(file::mappers_json),
         "not_looked_into": mappers.as_ref().map(|mappers| mappers.refused),
     }))
 }
@@ -133,35 +123,11 @@ fn mappers(table: &Opened) -> Outcome<Option<Mappers>> {
     Ok(Some(mappers))
 }
 
-fn write_mappers(out: &mut impl Write, table: &Opened) -> Outcome {
-    let Some(mappers) = mappers(table)? else {
-        writeln!(out, "mapped by       unknown: this system does not tell")?;
-        return Ok(());
-    };
-    if mappers.found.is_empty() {
-        writeln!(out, "mapped by       no other process")?;
-    } else {
-        writeln!(
-            out,
-            "mapped by         pid         RSS         PSS  command"
-        )?;
-        for mapper in &mappers.found {
-            writeln!(
-                out,
-                "{:>21} {:>11} {:>11}  {}",
-                mapper.pid,
-                HumanBytes(mapper.rss_bytes).to_string(),
-                HumanBytes(mapper.pss_bytes).to_string(),
-                mapper.command.escape_debug()
-            )?;
-        }
+/// What of the file is in memory. `None` where another file took its place, or nobody tells.
+fn count(table: &Opened) -> Option<PageCounts> {
+    let residency = Residency::open(table.name()).ok()?;
+    if residency.file_id().ok() != table.bytes().unchecked().file_id() {
+        return None;
     }
-    if mappers.refused > 0 {
-        writeln!(
-            out,
-            "not looked into  {} (processes that this user may not look into)",
-            mappers.refused
-        )?;
-    }
-    Ok(())
+    residency.pages(..).ok()
 }
