@@ -113,7 +113,7 @@ impl DirtyTrackerOptions {
             arm,
             seat,
             method,
-            map: Arc::clone(map.whole()),
+            map: Arc::clone(map.map()),
         })
     }
 }

@@ -31,6 +31,7 @@
 //! signal handler finds lost pages out; on other architectures, and where
 //! [`FaultPolicy::Syscall`] is asked for, they are system calls.
 
+mod budgeted;
 mod checkpoint;
 mod dirty_pages;
 mod dirty_tracker;
@@ -42,6 +43,7 @@ mod map;
 mod map_mut;
 mod map_options;
 mod page_set;
+mod paging;
 mod positioned;
 mod range;
 mod read_at;
@@ -54,6 +56,7 @@ mod spool;
 mod view;
 mod windows;
 
+pub use budgeted::{Budgetable, Budgeted};
 pub use checkpoint::{Checkpoint, CheckpointSummary};
 pub use dirty_pages::DirtyPages;
 pub use dirty_tracker::{DirtyTracker, DirtyTrackerOptions, TrackingMethod};
@@ -71,6 +74,7 @@ pub use map_mut::{MapMut, Protection};
 pub use map_options::{HugePages, MapOptions};
 pub use read_at::ReadAt;
 pub use reader::Reader;
+pub use residency::Residency;
 pub use source::{Kind, Reason, Source, SourceOptions};
 pub use spool::SpoolOptions;
 pub use view::View;

@@ -98,18 +98,15 @@ impl Map {
     }
 
     /// Brings the whole range into memory and into this process's page table, and
-    /// waits for it, so that the first reads take no page faults. Does nothing before
-    /// Linux 5.14 (`MADV_POPULATE_READ`) and on other systems.
+    /// waits for it, so that the first reads take no page faults. [`prefetch_all`](Self::prefetch_all) does so
+    /// for a range, and tells of its progress.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when a page cannot be had: the file was truncated, its device
-    /// failed, or memory ran out.
+    /// [`Error::Fault`] when a page is lost: the file was truncated, or its device failed;
+    /// [`Error::Io`] when one cannot be had for another reason, such as that memory ran out.
     pub fn populate(&self) -> Result<()> {
-        self.span
-            .mapping()
-            .populate()
-            .map_err(|error| Error::io("populate the mapping", &self.path, error))
+        self.prefetch_all(.., |_| {})
     }
 
     /// How many lost pages were replaced by zeros under the eyes of those who hold
@@ -201,16 +198,19 @@ impl Map {
         range: &impl RangeBounds<u64>,
         run: impl FnOnce(usize, usize) -> io::Result<()>,
     ) -> Result<()> {
-        let size = self.span.mapping().len() as u64;
-        let (offset, len) = ByteRange::of_bounds(size, range)
-            .map_err(|(offset, len)| Error::OutOfRange {
-                path: self.path.clone(),
-                offset,
-                len,
-                size,
-            })?
-            .in_memory();
+        let (offset, len) = self.range_of(range)?.in_memory();
         run(offset, len).map_err(|error| Error::io(action, &self.path, error))
+    }
+
+    /// A range of the mapping, as long as it is now.
+    pub(crate) fn range_of(&self, range: &impl RangeBounds<u64>) -> Result<ByteRange> {
+        let size = self.span.mapping().len() as u64;
+        ByteRange::of_bounds(size, range).map_err(|(offset, len)| Error::OutOfRange {
+            path: self.path.clone(),
+            offset,
+            len,
+            size,
+        })
     }
 
     /// Reads any number of bytes, and says what went wrong.

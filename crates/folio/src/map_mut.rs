@@ -308,8 +308,8 @@ impl MapMut {
         self.mapping.mapping()
     }
 
-    /// The map, as long as it was at first, for messages.
-    pub(crate) fn whole(&self) -> &Arc<Map> {
+    /// The same mapping, to be read, as long as it was at first.
+    pub(crate) fn map(&self) -> &Arc<Map> {
         &self.map
     }
 
