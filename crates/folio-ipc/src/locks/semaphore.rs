@@ -33,8 +33,8 @@ const MOST_PERMITS: u32 = 65_536;
 ///
 /// let region = Region::options().anonymous()?;
 /// let downloads = region.object_with::<Semaphore>("downloads", || 2)?;
-/// let first = downloads.acquire()?;
-/// let second = downloads.acquire()?;
+/// let first = downloads.acquire().map_err(LockError::without_guard)?;
+/// let second = downloads.acquire().map_err(LockError::without_guard)?;
 /// assert!(matches!(downloads.try_acquire(), Err(LockError::WouldBlock)));
 /// drop(first);
 /// assert!(downloads.try_acquire().is_ok());

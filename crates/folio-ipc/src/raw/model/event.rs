@@ -25,7 +25,7 @@ fn loom_event_manual_wakes_all() {
 
 #[test]
 fn loom_event_automatic_wakes_one_each() {
-    explore("event, automatic, 2 who take turns", Some(3), |_| {
+    explore("event, automatic, 2 who take turns", Some(2), |_| {
         let world = World::new(true, [AtomicU32::new(0), AtomicU32::new(0)]);
         let other = world.spawn(1, None, |here, [ping, pong]| {
             for _ in 0..2 {
