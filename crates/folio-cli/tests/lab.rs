@@ -1,5 +1,6 @@
 //! `folio lab`: the claims hold here.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Command;
 
