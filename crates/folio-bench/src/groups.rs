@@ -2,6 +2,7 @@
 
 mod files;
 mod pages;
+mod paging;
 mod process;
 mod random;
 mod sample;
@@ -9,6 +10,7 @@ mod serve;
 mod table;
 mod windows;
 
+pub(crate) use self::paging::{ScanArgs, scan};
 pub(crate) use self::table::hold;
 use crate::row::Bench;
 
@@ -20,6 +22,8 @@ pub(crate) fn all() -> Vec<Bench> {
         files::scan(),
         files::open(),
         files::frozen(),
+        paging::stat(),
+        paging::budget(),
         windows::hot(),
         windows::sequential(),
         windows::thrash(),
