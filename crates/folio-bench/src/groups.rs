@@ -12,6 +12,7 @@ mod table;
 mod windows;
 
 pub(crate) use self::locks::partner;
+pub(crate) use self::paging::{ScanArgs, scan};
 pub(crate) use self::table::hold;
 use crate::row::Bench;
 
@@ -38,6 +39,8 @@ pub(crate) fn all() -> Vec<Bench> {
         locks::owner_death(),
         locks::object_lookup(),
         serve::get_hit(),
+        paging::stat(),
+        paging::budget(),
         paging::dirty_scan(),
         paging::first_write(),
         paging::later_write(),

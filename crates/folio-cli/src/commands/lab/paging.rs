@@ -21,8 +21,8 @@ use crate::output;
 ///
 /// Program A reads a file into memory of its own, program B maps it. What A loses has to be written to swap, and
 /// read back; what B loses is dropped, since the file has it. Memory is taken away by a control
-/// group where this user may make one (root), otherwise by asking for it (MADV_PAGEOUT). Without swap,
-/// A can lose nothing.
+/// group where this user may make one (root), otherwise by asking the kernel for it, range by range (see `madvise(2)`, pageout).
+/// Without swap, A can lose nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The size of the file, which is made in the folder for temporary files ($TMPDIR); K, M, G or T after

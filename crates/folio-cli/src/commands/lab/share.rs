@@ -47,12 +47,11 @@ struct Taken {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let made;
-    let path = match &args.file {
-        Some(path) => path.as_path(),
-        None => {
-            made = sample_file(args.size)?;
-            made.path()
-        }
+    let path = if let Some(path) = &args.file {
+        path.as_path()
+    } else {
+        made = sample_file(args.size)?;
+        made.path()
     };
     // In memory for both, so that the time to be ready is not the disk's.
     let residency = folio::Residency::open(path)?;
