@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
@@ -83,6 +83,17 @@ impl Args {
 }
 
 impl Settings {
+    /// The folio command, where there is one.
+    pub(crate) fn folio(&self) -> Result<&Path, Skipped> {
+        if self.folio.exists() {
+            return Ok(&self.folio);
+        }
+        let command = self.folio.display();
+        Err(Skipped(format!(
+            "there is no folio command at {command} (see --folio)"
+        )))
+    }
+
     /// A peer, unless no row that is asked for compares with it.
     pub(crate) fn peer<T>(
         &self,

@@ -31,6 +31,7 @@ pub(crate) fn all() -> Vec<Bench> {
         table::get_1k_values(),
         table::overhead(),
         table::build(),
+        table::build_memory(),
         table::scan(),
         table::share(),
         table::sizes(),

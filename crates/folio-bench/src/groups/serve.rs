@@ -69,7 +69,7 @@ fn measure_get_hit(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
         }
     };
     let folder = tempfile::tempdir()?;
-    let folio = start_folio(&settings.folio, folder.path(), load.keys)?;
+    let folio = start_folio(settings.folio()?, folder.path(), load.keys)?;
     let redis = start_redis(folder.path(), load.keys)?;
     for server in [&folio, &redis] {
         answers_with_our_data(server, load.keys)?;
@@ -102,12 +102,6 @@ fn measure_get_hit(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
 }
 
 fn start_folio(command: &Path, folder: &Path, keys: u32) -> Result<Server, Skipped> {
-    if !command.exists() {
-        let command = command.display();
-        return Err(Skipped(format!(
-            "there is no folio command at {command} (see --folio)"
-        )));
-    }
     let table = folder.join("sample.folio");
     let mut builder = Builder::new();
     for number in (0..keys).map(u64::from) {

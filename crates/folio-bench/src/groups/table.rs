@@ -9,6 +9,7 @@ mod fst;
 mod get;
 mod lines;
 mod lmdb;
+mod memory;
 mod ours;
 mod redb;
 mod scan;
@@ -17,6 +18,7 @@ mod size;
 
 pub(super) use build::{build, overhead};
 pub(super) use get::{get, get_1k_values};
+pub(super) use memory::build_memory;
 pub(super) use scan::scan;
 pub(crate) use share::hold;
 pub(super) use share::share;

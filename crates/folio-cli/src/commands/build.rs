@@ -46,10 +46,10 @@ pub(crate) struct Args {
     options: InputArgs,
 }
 
-/// With how much memory a table is built.
+/// With how much memory a table is built, for all subcommands that build one.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct MemoryArgs {
-    /// How much memory to use, beside some MiB for the program itself; K, M, G or T (or KiB,
+    /// How much memory to build with, beside some MiB for the program itself; K, M, G or T (or KiB,
     /// MiB, GiB, TiB) after the number multiply by powers of 1024. At least 1M.
     #[arg(long, value_name = "SIZE", default_value = DEFAULT_MEMORY, value_parser = parse_memory)]
     memory: u64,
@@ -122,7 +122,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         IndexName::Perfect => IndexKind::Perfect,
     };
     let builder = args.memory.builder().index(index);
-    let info = import_into(builder, &[source], &args.options, &args.output)?.write()?;
+    let info = import(builder, &[source], &args.options, &args.output)?.write()?;
     say(&format!(
         "{}: {} records, {}",
         args.output.display(),
@@ -156,13 +156,8 @@ impl Imported {
     }
 }
 
-/// Reads all records of all inputs, which are to be written to a file.
-pub(crate) fn import(sources: &[Source], args: &InputArgs, output: &Path) -> Outcome<Imported> {
-    import_into(Builder::new(), sources, args, output)
-}
-
-/// The same into a builder with settings of its own.
-pub(crate) fn import_into(
+/// Reads all records of all inputs into a builder, for a table that is to be written to a file.
+pub(crate) fn import(
     builder: Builder,
     sources: &[Source],
     args: &InputArgs,
@@ -206,7 +201,11 @@ pub(crate) fn import_into(
 /// Opens an input without mapping it: it is read once, from its beginning to its end, and the pages
 /// of a mapping would count as memory of this process.
 pub(crate) fn open_in_order(path: &Path) -> Outcome<Source> {
-    let source = cat::open(path)?;
+    in_order(cat::open(path)?, path)
+}
+
+/// The same of what is open already, by the path that was asked for.
+pub(crate) fn in_order(source: Source, path: &Path) -> Outcome<Source> {
     if !matches!(source.kind(), Kind::Mapped | Kind::Windowed) {
         return Ok(source);
     }

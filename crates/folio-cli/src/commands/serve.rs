@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use folio_server::{Config, Populate, Supervisor};
 
-use crate::commands::build::InputArgs;
 use crate::commands::verify::VerifyArgs;
 use crate::failure::{Failure, Outcome};
 
@@ -51,7 +50,7 @@ pub(crate) struct Args {
     verify: VerifyArgs,
 
     #[command(flatten)]
-    input: InputArgs,
+    build: prepare::BuildArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -70,13 +69,13 @@ pub(crate) fn run(args: Args) -> Outcome {
         return Err(Failure::new("-: standard input can be read only once"));
     }
     let (tables, sample_key) = if args.paths.is_empty() {
-        let table = args.verify.check(prepare::sample()?)?;
+        let table = args.verify.check(prepare::sample(&args.build)?)?;
         (vec![table.into()], Some(prepare::SAMPLE_KEY))
     } else {
         let tables = args
             .paths
             .iter()
-            .map(|path| prepare::table(path, &args.input, args.verify))
+            .map(|path| prepare::table(path, &args.build, args.verify))
             .collect::<Outcome<Vec<_>>>()?;
         (tables, None)
     };

@@ -101,22 +101,7 @@ pub(crate) fn run(input: &[u8]) {
 /// Changes a number somewhere: `[place, offset (2), what, number (4)]`.
 fn apply(bytes: &mut [u8], whole: &[u8], change: [u8; 8]) {
     let [place, low, high, what, number @ ..] = change;
-    let sections: &[_] = if small::has(whole, Section::Index) {
-        &[
-            Section::Records,
-            Section::Index,
-            Section::Order,
-            Section::Sums,
-        ]
-    } else {
-        &[
-            Section::Records,
-            Section::Groups,
-            Section::Fences,
-            Section::Order,
-            Section::Sums,
-        ]
-    };
+    let sections = small::sections(whole);
     let range = match place % 8 {
         0..=3 => small::range(whole, sections[usize::from(place / 8) % sections.len()]),
         4 => 0..field::RESERVED.start,

@@ -31,7 +31,7 @@ pub(crate) mod field {
 
 /// The sections, by their numbers in the file less 1, which is also the order in which the builder
 /// writes those that a table with a hash index has.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Section {
     Records,
     Index,
@@ -123,6 +123,26 @@ pub(crate) fn has(bytes: &[u8], section: Section) -> bool {
     let count = u32_at(bytes, field::SECTION_COUNT) as usize;
     let mut entries = (field::SECTIONS..).step_by(32).take(count);
     entries.any(|at| bytes[at..at + 4] == kind)
+}
+
+/// The sections that a table has, in their order.
+pub(crate) fn sections(bytes: &[u8]) -> &'static [Section] {
+    if has(bytes, Section::Index) {
+        &[
+            Section::Records,
+            Section::Index,
+            Section::Order,
+            Section::Sums,
+        ]
+    } else {
+        &[
+            Section::Records,
+            Section::Groups,
+            Section::Fences,
+            Section::Order,
+            Section::Sums,
+        ]
+    }
 }
 
 /// Where a section is.

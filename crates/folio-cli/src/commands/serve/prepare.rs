@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use folio::{Kind, Source, View};
 use folio_server::{Database, sample};
 use folio_table::import::Format;
-use folio_table::{Builder, Store, Table};
+use folio_table::{Store, Table};
 
-use crate::commands::build::{self, InputArgs};
+use crate::commands::build::{self, InputArgs, MemoryArgs};
 use crate::commands::verify::VerifyArgs;
 use crate::commands::{cat, store};
 use crate::failure::{Failure, Outcome};
@@ -24,16 +24,27 @@ pub(crate) const SAMPLE_KEY: &str = "user:0000042";
 /// How many records are added between two looks of the progress bar.
 const RECORDS_PER_STEP: u32 = 1 << 14;
 
+/// How tables are made of inputs.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct BuildArgs {
+    #[command(flatten)]
+    memory: MemoryArgs,
+
+    #[command(flatten)]
+    input: InputArgs,
+}
+
 /// The sample table, made if it is not there or not whole.
-pub(crate) fn sample() -> Outcome<Table<View>> {
-    let path = cache_folder()?.join("sample-1.folio");
+pub(crate) fn sample(args: &BuildArgs) -> Outcome<Table<View>> {
+    let folder = cache_folder()?;
+    let path = folder.join("sample-1.folio");
     if let Ok(table) = Table::open(&path) {
         if table.count() == u64::from(sample::COUNT) {
             return Ok(table);
         }
     }
     let bar = progress::of_records("making sample data", u64::from(sample::COUNT));
-    let mut builder = Builder::new();
+    let mut builder = args.memory.builder().temporary_folder(&folder);
     let (mut key, mut value) = (Vec::new(), Vec::new());
     for i in 0..sample::COUNT {
         sample::record(i, &mut key, &mut value);
@@ -48,16 +59,17 @@ pub(crate) fn sample() -> Outcome<Table<View>> {
 }
 
 /// Opens a table or a store, or builds a table from an input.
-pub(crate) fn table(path: &Path, input: &InputArgs, verify: VerifyArgs) -> Outcome<Database> {
+pub(crate) fn table(path: &Path, args: &BuildArgs, verify: VerifyArgs) -> Outcome<Database> {
     if path == Path::new("-") {
-        let table = from_stream(&Source::stdin()?, input)?;
+        let source = build::in_order(Source::stdin()?, path)?;
+        let table = from_stream(source, args)?;
         return Ok(verify.check(table)?.into());
     }
     if Store::is_at(path) {
         let reader = store::open(path)?.checked_reader(verify.when());
         return Ok(reader.map_err(store::explain)?.into());
     }
-    let is_input = input.format.is_some() || Format::from_path(path).is_some();
+    let is_input = args.input.format.is_some() || Format::from_path(path).is_some();
     if !is_input {
         let table = Table::open(path).map_err(|error| {
             let is_other = matches!(error, folio_table::Error::NotATable { .. });
@@ -73,21 +85,23 @@ pub(crate) fn table(path: &Path, input: &InputArgs, verify: VerifyArgs) -> Outco
         return Ok(verify.check(table)?.into());
     }
     let source = cat::open(path)?;
-    let table = if source.kind() == Kind::Mapped {
-        from_file(&source, input)?
+    let is_file = matches!(source.kind(), Kind::Mapped | Kind::Windowed);
+    let source = build::in_order(source, path)?;
+    let table = if is_file {
+        from_file(source, args)?
     } else {
-        from_stream(&source, input)?
+        from_stream(source, args)?
     };
     Ok(verify.check(table)?.into())
 }
 
 /// Builds from a regular file, or takes what was built from the very same one before.
-fn from_file(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
-    let path = source.path();
+fn from_file(source: Source, args: &BuildArgs) -> Outcome<Table<View>> {
+    let (path, input) = (source.path().to_owned(), &args.input);
     let failed =
         |error: io::Error| Failure::new(format!("{}: cannot stat: {error}", path.display()));
-    let metadata = fs::metadata(path).map_err(failed)?;
-    let place = fs::canonicalize(path).map_err(failed)?;
+    let metadata = fs::metadata(&path).map_err(failed)?;
+    let place = fs::canonicalize(&path).map_err(failed)?;
     let stamp = (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
     let options = (input.format, &input.key, &input.value, input.on_duplicate);
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -102,16 +116,17 @@ fn from_file(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
     if let Ok(table) = Table::open(&built) {
         return Ok(table);
     }
-    build::import(std::slice::from_ref(source), input, &built)?.write()?;
+    build::import(args.memory.builder(), &[source], input, &built)?.write()?;
     remove_older(&folder, &family, &name);
     Ok(Table::open(&built)?)
 }
 
 /// Builds from what can be read once; the file goes when the server does.
-fn from_stream(source: &Source, input: &InputArgs) -> Outcome<Table<View>> {
+fn from_stream(source: Source, args: &BuildArgs) -> Outcome<Table<View>> {
     let path = cache_folder()?.join(format!("stream-{}.folio", std::process::id()));
-    build::import(std::slice::from_ref(source), input, &path)?.write()?;
-    let table = open_as(&path, source.path());
+    let name = source.path().to_owned();
+    build::import(args.memory.builder(), &[source], &args.input, &path)?.write()?;
+    let table = open_as(&path, &name);
     // The mapping keeps the bytes.
     fs::remove_file(&path)
         .map_err(|error| Failure::new(format!("{}: cannot remove: {error}", path.display())))?;

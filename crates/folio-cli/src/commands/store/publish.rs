@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             let store = Store::create(&args.folder)?;
             store.publish_with(|path| {
                 let builder = args.memory.builder();
-                build::import_into(builder, &sources, &args.input, path)?.write()
+                build::import(builder, &sources, &args.input, path)?.write()
             })?
         }
     };
