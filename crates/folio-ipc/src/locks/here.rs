@@ -60,7 +60,11 @@ impl Lock {
     }
 
     /// This thread at the lock.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "its result would go through memory, which takes longer than taking the lock"
+    )]
     pub(super) fn here<'a>(
         &'a self,
         robust: Option<&'a RobustWord>,
@@ -89,7 +93,11 @@ impl Lock {
 
     /// This thread at a lock that the thread with this id took, to give it up: `None` in a
     /// child that it has forked, which is another thread.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "its result would go through memory, which takes longer than taking the lock"
+    )]
     pub(super) fn still_here<'a>(
         &'a self,
         robust: Option<&'a RobustWord>,
@@ -114,7 +122,11 @@ impl Lock {
     }
 
     /// This thread at a lock that it has, to give it up: `None` where it has not, as in a child that it has forked.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "its result would go through memory, which takes longer than taking the lock"
+    )]
     pub(super) fn holding<'a>(&'a self, robust: &'a RobustWord) -> Option<Here<'a>> {
         let thread = robust::current();
         let tid = thread.tid();

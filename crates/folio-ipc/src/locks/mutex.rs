@@ -78,7 +78,11 @@ impl<T: Payload> Mutex<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "its result would go through memory, which takes longer than taking the lock"
+    )]
     fn lock_within(&self, limit: Limit<Deadline>) -> LockResult<MutexGuard<'_, T>> {
         let here = self.lock.here(Some(&self.robust))?;
         let condition = raw::lock(&here, words(&self.robust), limit)?;

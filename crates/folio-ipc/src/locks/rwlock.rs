@@ -119,7 +119,11 @@ impl<T: Payload> RwLock<T> {
         self.write_within(within(timeout))
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "its result would go through memory, which takes longer than taking the lock"
+    )]
     fn read_within(&self, limit: Limit<Deadline>) -> LockResult<ReadGuard<'_, T>> {
         let here = self.lock.here(Some(&self.robust))?;
         let condition = raw::read(&here, &self.words(), limit)?;

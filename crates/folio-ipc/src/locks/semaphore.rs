@@ -95,7 +95,11 @@ impl Semaphore {
         u32::try_from(free).unwrap_or(self.count)
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "its result would go through memory, which takes longer than taking the lock"
+    )]
     fn acquire_within(&self, limit: Limit<Deadline>) -> LockResult<Permit<'_>> {
         let here = self.lock.here(None)?;
         let index = raw::acquire(&here, &self.words(), limit).map_err(LockError::from)?;

@@ -118,7 +118,11 @@ impl<'a> Words<'a> {
 }
 
 /// Takes the lock.
-#[inline]
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "its result would go through memory, which takes longer than taking the lock"
+)]
 pub(crate) fn lock<E: Environment>(
     env: &E,
     words: Words<'_>,
@@ -176,7 +180,11 @@ pub(crate) fn recover(words: Words<'_>, is_owner_dead: impl Fn(u32, u32) -> bool
 }
 
 /// What comes after the word was taken.
-#[inline]
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "its result would go through memory, which takes longer than taking the lock"
+)]
 fn own<E: Environment>(env: &E, words: Words<'_>) {
     words.owner().store(env.mark(), Ordering::Relaxed);
     env.link();

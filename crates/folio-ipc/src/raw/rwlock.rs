@@ -48,7 +48,11 @@ pub(crate) trait Words {
 }
 
 /// Begins to read.
-#[inline]
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "its result would go through memory, which takes longer than taking the lock"
+)]
 pub(crate) fn read<E: Environment>(
     env: &E,
     words: &impl Words,

@@ -40,7 +40,11 @@ pub(crate) trait Words {
 }
 
 /// Takes a permit; its index.
-#[inline]
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "its result would go through memory, which takes longer than taking the lock"
+)]
 pub(crate) fn acquire<E: Environment>(
     env: &E,
     words: &impl Words,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use folio_ipc::{LockError, Mutex, MutexGuard, Region, RwLock, Semaphore, Shared};
+use folio_ipc::{LockError, Mutex, Region, RwLock, Semaphore, Shared};
 
 use super::Lock;
 use super::pthread::Taken;
@@ -47,21 +47,18 @@ impl Ours {
             Err(error) => Err(error.without_guard().into()),
         }
     }
-
-    #[inline]
-    pub(super) fn lock(&self) -> Result<MutexGuard<'_, u64>, Skipped> {
-        self.mutex
-            .lock()
-            .map_err(|error| error.without_guard().into())
-    }
 }
 
 impl Lock for Ours {
     #[inline]
     fn locked(&self, inside: &mut dyn FnMut()) -> Result<(), Skipped> {
-        let guard = self.lock()?;
-        inside();
-        drop(guard);
-        Ok(())
+        match self.mutex.lock() {
+            Ok(guard) => {
+                inside();
+                drop(guard);
+                Ok(())
+            }
+            Err(error) => Err(error.without_guard().into()),
+        }
     }
 }

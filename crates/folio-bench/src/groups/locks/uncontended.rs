@@ -64,7 +64,10 @@ fn measure(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     let work: [Work<'_>; 6] = [
         Box::new(|units| {
             for _ in 0..units {
-                black_box(&ours.lock()?);
+                match ours.mutex.lock() {
+                    Ok(guard) => _ = black_box(&guard),
+                    Err(error) => return Err(error.without_guard().into()),
+                }
             }
             Ok(())
         }),
@@ -83,8 +86,10 @@ fn measure(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
         }),
         Box::new(|units| {
             for _ in 0..units {
-                let guard = ours.rwlock.read();
-                black_box(&guard.map_err(folio_ipc::LockError::without_guard)?);
+                match ours.rwlock.read() {
+                    Ok(guard) => _ = black_box(&guard),
+                    Err(error) => return Err(error.without_guard().into()),
+                }
             }
             Ok(())
         }),
@@ -96,8 +101,10 @@ fn measure(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
         }),
         Box::new(|units| {
             for _ in 0..units {
-                let permit = ours.semaphore.acquire();
-                black_box(&permit.map_err(folio_ipc::LockError::without_guard)?);
+                match ours.semaphore.acquire() {
+                    Ok(permit) => _ = black_box(&permit),
+                    Err(error) => return Err(error.without_guard().into()),
+                }
             }
             Ok(())
         }),
