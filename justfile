@@ -36,6 +36,10 @@ asan:
 valgrind:
     scripts/check valgrind
 
+# The locks' algorithms, in every order of their steps.
+loom:
+    scripts/check loom
+
 # A minute of fuzzing for each target (needs cargo-fuzz).
 fuzz:
     scripts/check fuzz

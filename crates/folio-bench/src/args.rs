@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
+use crate::groups::ScanArgs;
 use crate::row::{Skipped, Spec};
 
 /// Measures folio beside its peers and the limits of the machine.
@@ -13,7 +14,7 @@ use crate::row::{Skipped, Spec};
 )]
 pub(crate) struct Args {
     /// Groups or rows to measure: `files`, or `files.read_at_64_vs_pread`
-    #[arg(value_name = "GROUP[.ROW]", required_unless_present_any = ["list", "hold"])]
+    #[arg(value_name = "GROUP[.ROW]", required_unless_present_any = ["list", "hold", "partner", "scan"])]
     pub(crate) select: Vec<String>,
 
     /// Names the groups and rows, and measures nothing
@@ -39,6 +40,14 @@ pub(crate) struct Args {
     /// Reads a table and keeps it mapped until the end of standard input: for a row of our own
     #[arg(long, value_name = "TABLE", hide = true)]
     pub(crate) hold: Option<PathBuf>,
+
+    /// Does what the arena in a file says, as the other process of a row for two
+    #[arg(long, value_name = "ARENA", hide = true)]
+    pub(crate) partner: Option<PathBuf>,
+
+    /// For a row of our own, as well.
+    #[command(flatten)]
+    pub(crate) scan: ScanArgs,
 
     /// The folio command to measure [default: the one beside this program]
     #[arg(long, value_name = "PATH")]

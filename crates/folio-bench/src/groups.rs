@@ -1,7 +1,9 @@
 //! The groups of rows: one file each.
 
 mod files;
+mod locks;
 mod pages;
+mod paging;
 mod process;
 mod random;
 mod sample;
@@ -9,6 +11,8 @@ mod serve;
 mod table;
 mod windows;
 
+pub(crate) use self::locks::partner;
+pub(crate) use self::paging::{ScanArgs, scan};
 pub(crate) use self::table::hold;
 use crate::row::Bench;
 
@@ -31,7 +35,19 @@ pub(crate) fn all() -> Vec<Bench> {
         table::scan(),
         table::share(),
         table::sizes(),
+        locks::uncontended(),
+        locks::contended(),
+        locks::owner_death(),
+        locks::object_lookup(),
         serve::get_hit(),
+        paging::stat(),
+        paging::budget(),
+        paging::dirty_scan(),
+        paging::first_write(),
+        paging::later_write(),
+        paging::commit_size(),
+        paging::commit_copy(),
+        paging::commit_sqlite(),
     ]
 }
 

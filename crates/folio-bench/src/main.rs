@@ -48,6 +48,13 @@ fn run(args: &Args) -> io::Result<bool> {
         let held = groups::hold(table);
         return held.map(|()| true).map_err(|why| io::Error::other(why.0));
     }
+    if let Some(arena) = &args.partner {
+        let done = groups::partner(arena);
+        return done.map(|()| true).map_err(|why| io::Error::other(why.0));
+    }
+    if groups::scan(&args.scan).map_err(|why| io::Error::other(why.0))? {
+        return Ok(true);
+    }
     let benches = groups::all();
     let mut out = io::stdout().lock();
     if args.list {

@@ -93,6 +93,19 @@ pub(crate) fn interleave_all(
     Ok(costs)
 }
 
+/// The nanoseconds that some work takes, for benches whose turns need preparation of their own.
+///
+/// # Errors
+/// The work's.
+pub(crate) fn timed(
+    clock: Clock,
+    work: impl FnOnce() -> Result<(), Skipped>,
+) -> Result<f64, Skipped> {
+    let start = clock.now();
+    work()?;
+    Ok(nanoseconds(clock.now().saturating_sub(start)))
+}
+
 /// Who comes first changes from round to round: it is no advantage, then, to find the caches as
 /// another one left them.
 pub(crate) fn order(round: usize, contestants: usize) -> impl Iterator<Item = usize> {

@@ -4,7 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    build, cat, completions, dump, get, lab, man, probe, region, scan, serve, stat, store, verify,
+    build, cat, completions, dump, evict, get, lab, load, lock, man, map, probe, region, scan,
+    serve, stat, store, verify,
 };
 
 /// Files as memory, shared by many processes.
@@ -34,6 +35,10 @@ pub(crate) enum Command {
     Dump(dump::Args),
     Serve(serve::Args),
     Stat(stat::Args),
+    Map(map::Args),
+    Load(load::Args),
+    Evict(evict::Args),
+    Lock(lock::Args),
     Store(store::Args),
     Region(region::Args),
     Verify(verify::Args),

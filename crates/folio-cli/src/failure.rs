@@ -37,6 +37,14 @@ impl Failure {
         }
     }
 
+    /// The error of a library that it came from, if it is of this type.
+    pub(crate) fn cause<E: Error + 'static>(&self) -> Option<&E> {
+        match self {
+            Self::Error { error, .. } => error.downcast_ref(),
+            Self::Reported => None,
+        }
+    }
+
     /// Says it on stderr.
     pub(crate) fn report(&self) -> ExitCode {
         if let Self::Error { error, hint } = self {

@@ -7,6 +7,8 @@ mod commands;
 mod failure;
 mod output;
 mod progress;
+mod svg;
+mod targets;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,10 @@ fn run(command: Command) -> Outcome {
         Command::Dump(args) => commands::dump::run(&args),
         Command::Serve(args) => commands::serve::run(args),
         Command::Stat(args) => commands::stat::run(&args),
+        Command::Map(args) => commands::map::run(&args),
+        Command::Load(args) => commands::load::run(&args),
+        Command::Evict(args) => commands::evict::run(&args),
+        Command::Lock(args) => commands::lock::run(&args),
         Command::Store(args) => commands::store::run(&args),
         Command::Region(args) => commands::region::run(&args),
         Command::Verify(args) => commands::verify::run(&args),

@@ -1,5 +1,6 @@
 //! `folio lab`: the claims hold here.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Command;
 
@@ -39,4 +40,77 @@ fn a_folder_that_is_none_is_one_line() {
         said.starts_with("folio: cannot make a sparse file: "),
         "{said}"
     );
+}
+
+#[test]
+fn ipc() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_folio"))
+        .args([
+            "lab",
+            "ipc",
+            "--seconds",
+            "1",
+            "--kill-every-ms",
+            "25",
+            "--folder",
+        ])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{printed}{said}");
+    assert_eq!(printed.matches("is the counter\n").count(), 3, "{printed}");
+    assert!(printed.contains("\nverdict:        holds: "), "{printed}");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+}
+
+/// Runs an experiment, and gives what it printed and whether a picture was drawn.
+fn experiment(arguments: &[&str]) -> (std::process::Output, String) {
+    let temporary = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let picture = temporary.path().join("out.svg");
+    let output = Command::new(env!("CARGO_BIN_EXE_folio"))
+        .arg("lab")
+        .args(arguments)
+        .args(["--size", "32M", "--svg"])
+        .arg(&picture)
+        .env("TMPDIR", temporary.path())
+        .output()
+        .unwrap();
+    let svg = std::fs::read_to_string(picture).unwrap_or_default();
+    assert!(
+        svg.starts_with("<svg ") && svg.contains("verdict: "),
+        "{output:?}"
+    );
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 1);
+    let printed = String::from_utf8(output.stdout.clone()).unwrap();
+    (output, printed)
+}
+
+#[test]
+fn share() {
+    let (output, printed) = experiment(&["share", "--processes", "3"]);
+    assert!(output.status.success(), "{printed}{output:?}");
+    assert!(
+        printed.contains("\nverdict: holds: 3 processes that map the file hold it once\n"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("\nmapped, PSS sum ") && printed.contains('█'),
+        "{printed}"
+    );
+}
+
+#[test]
+fn paging() {
+    let (output, printed) = experiment(&["paging"]);
+    assert!(output.status.success(), "{printed}{output:?}");
+    assert!(printed.contains("\nverdict: holds"), "{printed}");
+    assert!(printed.contains("\ntaken away by "), "{printed}");
+    let swapped = printed
+        .lines()
+        .find(|line| line.starts_with("of it in swap"))
+        .unwrap();
+    assert!(swapped.ends_with(" 0 B"), "{printed}");
 }

@@ -13,7 +13,7 @@ use syn::{DeriveInput, LitInt, LitStr, parse_macro_input};
 pub fn derive_payload(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     expand(&input)
-        .unwrap_or_else(|error| error.into_compile_error())
+        .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }
 
@@ -68,10 +68,16 @@ mod tests {
     fn name_and_version_are_as_said() {
         let plain = expanded("struct Counters { hits: u64 }").unwrap();
         assert!(plain.contains("for Counters"), "{plain}");
-        assert!(plain.contains("\"Counters\"") && plain.contains("u32 = 1"), "{plain}");
+        assert!(
+            plain.contains("\"Counters\"") && plain.contains("u32 = 1"),
+            "{plain}"
+        );
         let said = "#[payload(name = \"app.Counters\", version = 7)] struct Counters { hits: u64 }";
         let said = expanded(said).unwrap();
-        assert!(said.contains("\"app.Counters\"") && said.contains("u32 = 7"), "{said}");
+        assert!(
+            said.contains("\"app.Counters\"") && said.contains("u32 = 7"),
+            "{said}"
+        );
     }
 
     #[test]
@@ -79,7 +85,10 @@ mod tests {
         for (item, why) in [
             ("struct A<T> { a: T }", "parameters"),
             ("#[payload(size = 3)] struct A;", "`name` or `version`"),
-            ("#[payload(version = 5000000000)] struct A;", "number too large"),
+            (
+                "#[payload(version = 5000000000)] struct A;",
+                "number too large",
+            ),
             ("#[payload(name = \"\")] struct A;", "has a name"),
         ] {
             let error = expanded(item).unwrap_err();

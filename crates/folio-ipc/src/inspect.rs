@@ -4,7 +4,7 @@ use folio_sys::futex;
 
 use crate::directory::{ObjectInfo, list};
 use crate::heap::{HeapInfo, summarise};
-use crate::participant::{Attached, Record, is_alive, participants, reap};
+use crate::participant::{Attached, Record, is_alive, participants, reap, recover_objects};
 use crate::region::{CONTROL, Image};
 use crate::{ObjectKind, Result};
 
@@ -102,6 +102,20 @@ pub struct LockInfo {
     pub is_owner_unknown: bool,
     /// Whether anybody is said to wait for it.
     pub has_waiters: bool,
+    /// Who holds it together with others: readers, and holders of a semaphore's permits, once for each.
+    pub holders: Vec<HolderInfo>,
+}
+
+/// A thread that holds a lock together with others.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HolderInfo {
+    /// Its thread record.
+    pub record: u32,
+    /// Its id, as its process sees it.
+    pub tid: u32,
+    /// Whether there is no such thread that is alive.
+    pub is_unknown: bool,
 }
 
 /// What [`Region::repair`](crate::Region::repair) has cleaned up.
@@ -116,15 +130,32 @@ pub struct Repaired {
     pub blocks: u64,
     /// How many bytes these are.
     pub block_bytes: u64,
+    /// How many locks were held by threads that are not there, of no or of dead processes.
+    pub locks: u32,
 }
 
 /// Cleans up behind the dead, and checks everything.
 pub(crate) fn repair(attached: &Attached) -> Result<Repaired> {
+    let image = attached.image();
+    let unknown = || -> Result<usize> {
+        let locks = locks_of(image, &list(image)?)?;
+        Ok(locks.iter().map(LockInfo::unknown).sum())
+    };
+    // The heap's own lock is taken from whoever is not there by taking it.
+    let before = unknown()?;
     let heap = attached.heap()?;
     let reaped = reap(&heap)?;
+    // Locks may name records that nobody has, after whatever happened to them.
+    recover_objects(&heap, &|record| {
+        let owner = Record::load(image, record).map(|state| state.owner);
+        !owner.is_ok_and(|owner| owner.is_some_and(|owner| attached.is_alive(owner)))
+    })?;
     heap.sweep()?;
     heap.check()?;
+    drop(heap);
+    let after = unknown()?;
     Ok(Repaired {
+        locks: u32::try_from(before.saturating_sub(after)).unwrap_or(u32::MAX),
         participants: reaped.participants,
         threads: reaped.threads,
         blocks: reaped.blocks,
@@ -237,39 +268,68 @@ fn name_at(objects: &[ObjectInfo], at: u64) -> Option<String> {
 fn locks_of(image: &Image, objects: &[ObjectInfo]) -> Result<Vec<LockInfo>> {
     let mut locks = vec![robust_lock(image, "", ObjectKind::Mutex, CONTROL)?];
     for object in objects {
-        let is_robust = matches!(
-            object.kind,
+        let (at, len) = (object.offset_bytes, object.size_bytes);
+        let lock = match object.kind {
             ObjectKind::Mutex
-                | ObjectKind::RwLock
-                | ObjectKind::Once
-                | ObjectKind::OnceValue
-                | ObjectKind::Barrier
-        );
-        if is_robust && object.size_bytes >= 8 {
-            locks.push(robust_lock(
-                image,
-                &object.name,
-                object.kind,
-                object.offset_bytes,
-            )?);
-        }
+            | ObjectKind::RwLock
+            | ObjectKind::Once
+            | ObjectKind::OnceValue
+            | ObjectKind::Barrier
+                if len >= 8 =>
+            {
+                robust_lock(image, &object.name, object.kind, at)?
+            }
+            // It has no owner.
+            ObjectKind::Semaphore => LockInfo::free(&object.name, object.kind),
+            _ => continue,
+        };
+        let holders = crate::locks::holders(image, object.kind, at, len)?;
+        let holders = holders.into_iter().map(|(record, tid)| HolderInfo {
+            record,
+            tid,
+            is_unknown: !is_thread(image, record, tid),
+        });
+        locks.push(LockInfo {
+            holders: holders.collect(),
+            ..lock
+        });
     }
     Ok(locks)
 }
 
-/// What a word in the kernel's format says, and the number behind it, which is its owner's record and one.
-#[expect(clippy::cast_possible_truncation, reason = "halves are cut off")]
+impl LockInfo {
+    fn free(name: &str, kind: ObjectKind) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            owner_record: None,
+            owner_tid: None,
+            owner_died: false,
+            is_owner_unknown: false,
+            has_waiters: false,
+            holders: Vec::new(),
+        }
+    }
+
+    /// How many of those that hold it are nobody.
+    fn unknown(&self) -> usize {
+        let holders = self.holders.iter().filter(|holder| holder.is_unknown);
+        usize::from(self.is_owner_unknown) + holders.count()
+    }
+}
+
+/// Whether a record is a living thread's, of this id.
+fn is_thread(image: &Image, record: u32, tid: u32) -> bool {
+    Record::load(image, record).is_ok_and(|state| {
+        state.tid == tid && state.owner.is_some_and(|owner| is_alive(image, owner))
+    })
+}
+
+/// What a word in the kernel's format says, and the word behind it, which names its owner's record.
 fn robust_lock(image: &Image, name: &str, kind: ObjectKind, at: u64) -> Result<LockInfo> {
     let mut bytes = [0; 8];
     image.read(at, &mut bytes)?;
-    #[expect(clippy::host_endian_bytes, reason = "a region is of one machine")]
-    let both = u64::from_ne_bytes(bytes);
-    let halves = [both as u32, (both >> 32) as u32];
-    let [word, owner] = if cfg!(target_endian = "little") {
-        halves
-    } else {
-        [halves[1], halves[0]]
-    };
+    let [word, owner]: [u32; 2] = zerocopy::transmute!(bytes);
     let tid = word & futex::TID_MASK;
     let record = if at == CONTROL {
         owner.checked_sub(1)
@@ -279,23 +339,15 @@ fn robust_lock(image: &Image, name: &str, kind: ObjectKind, at: u64) -> Result<L
             .map(|(record, _)| record)
     };
     let owner_record = record.filter(|_| tid != 0);
-    let is_it = |record: u32| {
-        Record::load(image, record).is_ok_and(|state| {
-            state.tid == tid && state.owner.is_some_and(|owner| is_alive(image, owner))
-        })
-    };
+    let is_it = |record: u32| is_thread(image, record, tid);
     let is_known = tid == 0
-        || owner_record.map_or_else(
-            || (0..image.layout().dimensions.threads).any(is_it),
-            is_it,
-        );
+        || owner_record.map_or_else(|| (0..image.layout().dimensions.threads).any(is_it), is_it);
     Ok(LockInfo {
-        name: name.to_owned(),
-        kind,
         owner_record,
         owner_tid: (tid != 0).then_some(tid),
         owner_died: word & futex::OWNER_DIED != 0,
         is_owner_unknown: !is_known,
         has_waiters: word & futex::WAITERS != 0,
+        ..LockInfo::free(name, kind)
     })
 }

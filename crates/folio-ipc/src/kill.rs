@@ -18,6 +18,7 @@ const NAMES: &[&str] = &[
     "barrier.wait.placed",
     "barrier.wait.withdrawn",
     "barrier.wait.woken",
+    "block.adopted",
     "commit.applied",
     "commit.applied_first",
     "commit.committed",

@@ -26,6 +26,8 @@
 #![forbid(unsafe_code)]
 
 #[cfg(not(loom))]
+mod allocation;
+#[cfg(not(loom))]
 mod data;
 #[cfg(not(loom))]
 mod directory;
@@ -52,6 +54,8 @@ mod raw;
 mod region;
 
 #[cfg(not(loom))]
+pub use allocation::{Allocation, Pointer};
+#[cfg(not(loom))]
 pub use data::Data;
 #[cfg(not(loom))]
 pub use directory::{ObjectInfo, Shared};
@@ -59,10 +63,16 @@ pub use directory::{ObjectInfo, Shared};
 pub use error::{Error, Result};
 #[cfg(not(loom))]
 pub use fingerprint::Fingerprint;
+/// Implements [`Payload`] for a type without parameters, by its name, as version 1;
+/// `#[payload(name = "...", version = 2)]` says otherwise.
+#[cfg(not(loom))]
+pub use folio_ipc_derive::Payload;
 #[cfg(not(loom))]
 pub use heap::HeapInfo;
 #[cfg(not(loom))]
-pub use inspect::{Inspection, LockInfo, ParticipantInfo, RegionInfo, Repaired, ThreadInfo};
+pub use inspect::{
+    HolderInfo, Inspection, LockInfo, ParticipantInfo, RegionInfo, Repaired, ThreadInfo,
+};
 #[cfg(not(loom))]
 pub use kill::kill_points;
 #[cfg(not(loom))]
@@ -72,10 +82,6 @@ pub use locks::{
 };
 #[cfg(not(loom))]
 pub use object::{Object, ObjectKind};
-/// Implements [`Payload`] for a type without parameters, by its name, as version 1;
-/// `#[payload(name = "...", version = 2)]` says otherwise.
-#[cfg(not(loom))]
-pub use folio_ipc_derive::Payload;
 #[cfg(not(loom))]
 pub use payload::Payload;
 #[cfg(not(loom))]

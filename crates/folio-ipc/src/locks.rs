@@ -8,6 +8,7 @@ mod condvar;
 mod error;
 mod event;
 mod here;
+mod holders;
 mod mutex;
 mod once;
 mod once_value;
@@ -28,3 +29,4 @@ pub use rwlock::{ReadGuard, RwLock, WriteGuard};
 pub use semaphore::{Permit, Semaphore};
 
 pub(crate) use here::mark_of;
+pub(crate) use holders::holders;

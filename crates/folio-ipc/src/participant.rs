@@ -21,7 +21,7 @@ use folio_sys::shared_memory::{Pinned, SharedMemory};
 
 pub(crate) use attach::AttachLock;
 use life::Life;
-pub(crate) use reap::reap;
+pub(crate) use reap::{reap, recover_objects};
 pub(crate) use record::{Record, RecordState};
 pub(crate) use slot::{Participant, SlotState, is_alive, participants};
 pub(crate) use thread::ThreadRecord;
@@ -74,6 +74,7 @@ impl Attached {
     }
 
     /// The memory that the region is mapped to.
+    #[inline]
     pub(crate) fn memory(&self) -> &Arc<SharedMemory> {
         self.image.memory()
     }
@@ -84,11 +85,13 @@ impl Attached {
 
     /// Whether nobody but the region's owner may write to it, so that what other processes put there cannot
     /// be meant to harm this one.
+    #[inline]
     pub(crate) fn is_private(&self) -> bool {
         self.is_private
     }
 
     /// Whether pages of the region are gone.
+    #[inline]
     pub(crate) fn is_lost(&self) -> bool {
         self.image.is_lost()
     }
@@ -104,6 +107,12 @@ impl Attached {
     /// This process as participant; in a forked child, that of the child, which attaches here if it did not yet.
     pub(crate) fn participant(&self) -> Result<Participant> {
         Ok(self.life()?.participant())
+    }
+
+    /// This process as participant, if it is one: a forked child that has not used the region is none.
+    pub(crate) fn living_participant(&self) -> Option<Participant> {
+        let last = self.first_life.last();
+        (last.generation() == fork_generation()).then(|| last.participant())
     }
 
     fn life(&self) -> Result<&Life> {

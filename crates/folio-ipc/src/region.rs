@@ -18,6 +18,7 @@ pub(crate) use layout::{CONTROL, PAGE_BYTES};
 pub use options::RegionOptions;
 pub(crate) use reserve::grow_file;
 
+use crate::allocation::Allocation;
 use crate::directory::{ObjectInfo, Shared};
 use crate::heap::HeapInfo;
 use crate::inspect::{Inspection, Repaired, inspect_attached, inspect_image, repair};
@@ -152,7 +153,11 @@ impl Region {
                 path: self.path().to_owned(),
                 size_bytes,
             })?;
-        self.attached.heap()?.grow_to(size_bytes)
+        self.checked(
+            self.attached
+                .heap()
+                .and_then(|heap| heap.grow_to(size_bytes)),
+        )
     }
 
     /// Finds an object by name, or makes it, all zero.
@@ -165,7 +170,7 @@ impl Region {
     /// [`Error::NoRoom`], [`Error::TooManyObjects`], [`Error::TooManyThreads`]; [`Error::Lost`],
     /// [`Error::Damaged`]; the system's when the region cannot grow.
     pub fn object<T: Object>(&self, name: &str) -> Result<Shared<T>> {
-        self.find_or_make(name, || None)
+        self.checked(self.find_or_make(name, || None))
     }
 
     /// Finds an object by name, or makes it as `initial` says, which is called only then; if another process made it
@@ -179,7 +184,7 @@ impl Region {
         name: &str,
         initial: impl FnOnce() -> T::Initial,
     ) -> Result<Shared<T>> {
-        self.find_or_make(name, || Some(initial()))
+        self.checked(self.find_or_make(name, || Some(initial())))
     }
 
     /// Finds an object by name.
@@ -188,8 +193,8 @@ impl Region {
     ///
     /// [`Error::NoSuchObject`] when there is none; else as for [`object`](Self::object).
     pub fn open_object<T: Object>(&self, name: &str) -> Result<Shared<T>> {
-        match self.attached.find(name)? {
-            Some(hold) => hold.bind(name),
+        match self.checked(self.attached.find(name))? {
+            Some(hold) => self.checked(hold.bind(name)),
             None => Err(Error::NoSuchObject {
                 name: name.escape_debug().to_string(),
             }),
@@ -210,6 +215,17 @@ impl Region {
         }
     }
 
+    /// Takes a block of so many bytes, all zero, for this process: nobody else knows of it until an object
+    /// [adopts](Shared::adopt) it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRoom`], [`Error::TooManyThreads`], [`Error::Lost`], [`Error::Damaged`]; the system's when
+    /// the region cannot grow.
+    pub fn allocate(&self, len_bytes: u64) -> Result<Allocation> {
+        self.checked(Allocation::new(&self.attached, len_bytes))
+    }
+
     /// Removes a name; false if there was none. Nobody finds the object from here on, and its memory is given
     /// back as soon as no living process has it.
     ///
@@ -217,7 +233,7 @@ impl Region {
     ///
     /// [`Error::Name`], [`Error::Lost`], [`Error::Damaged`].
     pub fn remove(&self, name: &str) -> Result<bool> {
-        self.attached.remove(name)
+        self.checked(self.attached.remove(name))
     }
 
     /// What objects there are, in no particular order.
@@ -226,8 +242,7 @@ impl Region {
     ///
     /// [`Error::Lost`], [`Error::Damaged`].
     pub fn objects(&self) -> Result<Vec<ObjectInfo>> {
-        self.image().check_not_lost()?;
-        crate::directory::list(self.image())
+        self.checked(crate::directory::list(self.image()))
     }
 
     /// Checks all of the region's structure: that blocks tile the heap, lists have every free block
@@ -249,7 +264,7 @@ impl Region {
     ///
     /// [`Error::Damaged`], [`Error::Lost`].
     pub fn repair(&self) -> Result<Repaired> {
-        repair(&self.attached)
+        self.checked(repair(&self.attached))
     }
 
     /// What there is to be seen of the region: participants, threads, objects, the heap.
@@ -263,6 +278,13 @@ impl Region {
 
     fn image(&self) -> &Image {
         self.attached.image()
+    }
+
+    /// What came of something, unless pages were found to be gone on the way: zeros in their place may look
+    /// like anything.
+    #[inline]
+    fn checked<T>(&self, outcome: Result<T>) -> Result<T> {
+        self.image().check_not_lost().and(outcome)
     }
 }
 
@@ -304,8 +326,8 @@ impl Observer {
     ///
     /// [`Error::Lost`], [`Error::Damaged`].
     pub fn objects(&self) -> Result<Vec<ObjectInfo>> {
-        self.image.check_not_lost()?;
-        crate::directory::list(&self.image)
+        let objects = crate::directory::list(&self.image);
+        self.image.check_not_lost().and(objects)
     }
 
     /// What there is to be seen of the region.

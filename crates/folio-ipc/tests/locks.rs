@@ -1,6 +1,7 @@
-//! The locks as their users see them, within one process and across forks.
+//! The locks as their users see them, within one process.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -11,6 +12,7 @@ use folio_ipc::{
     Barrier, BarrierOutcome, Condvar, Event, EventReset, LockError, Mutex, Once, OnceValue, Region,
     RwLock, Semaphore, Wakeup,
 };
+use zerocopy::IntoBytes;
 
 const SHORT: Duration = Duration::from_millis(20);
 
@@ -165,7 +167,10 @@ fn readers_share_and_writers_do_not() {
             scope.spawn(|| {
                 assert!(lock.try_read().is_ok());
                 assert!(matches!(lock.try_write(), Err(LockError::WouldBlock)));
-                assert!(matches!(lock.write_timeout(SHORT), Err(LockError::TimedOut)));
+                assert!(matches!(
+                    lock.write_timeout(SHORT),
+                    Err(LockError::TimedOut)
+                ));
                 assert!(lock.try_read().is_ok(), "the writer has gone");
             });
         });
@@ -297,7 +302,10 @@ fn permits_are_limited() {
         });
         assert_eq!(semaphore.available(), 3);
         let _permits = [(); 3].map(|()| semaphore.acquire().unwrap());
-        assert!(matches!(semaphore.try_acquire(), Err(LockError::WouldBlock)));
+        assert!(matches!(
+            semaphore.try_acquire(),
+            Err(LockError::WouldBlock)
+        ));
         assert!(matches!(
             semaphore.acquire_timeout(SHORT),
             Err(LockError::TimedOut)
@@ -391,7 +399,10 @@ fn events_happen() {
         let automatic = region
             .object_with::<Event>("a", || EventReset::Automatic)
             .unwrap();
-        assert!(matches!(manual.wait_timeout(SHORT), Err(LockError::TimedOut)));
+        assert!(matches!(
+            manual.wait_timeout(SHORT),
+            Err(LockError::TimedOut)
+        ));
         assert!(matches!(automatic.try_wait(), Err(LockError::WouldBlock)));
         let consumed = AtomicU32::new(0);
         thread::scope(|scope| {
@@ -419,6 +430,53 @@ fn events_happen() {
 }
 
 #[test]
+fn a_word_that_names_nobody_is_reported_and_hangs_nobody() {
+    watched(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("region");
+        let region = Region::options().size_bytes(2 << 20).create(&path).unwrap();
+        let scribble = |name: &str| {
+            let objects = region.objects().unwrap();
+            let object = objects.iter().find(|object| object.name == name).unwrap();
+            // An id that no thread has, as the kernel's format has it.
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .write_all_at(0x003f_fff1_u32.as_bytes(), object.offset_bytes)
+                .unwrap();
+        };
+        let unknown = |name: &str| {
+            let locks = region.inspect().unwrap().locks;
+            let lock = locks.into_iter().find(|lock| lock.name == name).unwrap();
+            lock.is_owner_unknown
+        };
+        let mutex = region.object::<Mutex<u32>>("m").unwrap();
+        let lock = region.object::<RwLock<u32>>("l").unwrap();
+        let once = region.object::<Once>("o").unwrap();
+        for name in ["m", "l", "o"] {
+            assert!(!unknown(name));
+            scribble(name);
+            assert!(unknown(name), "{name}");
+        }
+        // Too short for anybody to look who that is, or long enough: it does not hang.
+        let hasty = mutex.lock_timeout(Duration::from_nanos(1));
+        assert!(matches!(
+            hasty,
+            Err(LockError::TimedOut | LockError::OwnerDied(_))
+        ));
+        drop(hasty);
+        scribble("m");
+        assert!(matches!(mutex.lock(), Err(LockError::OwnerDied(_))));
+        assert!(matches!(
+            lock.write_timeout(Duration::from_secs(30)),
+            Err(LockError::OwnerDied(_))
+        ));
+        once.call(|| {}).unwrap();
+    });
+}
+
+#[test]
 fn a_region_that_lost_pages_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("region");
@@ -432,8 +490,8 @@ fn a_region_that_lost_pages_says_so() {
         .set_len(0)
         .unwrap();
     _ = mutex.lock();
-    assert!(matches!(
-        mutex.lock(),
-        Err(LockError::Region(folio_ipc::Error::Lost { .. }))
-    ));
+    let Err(LockError::Region(error)) = mutex.lock() else {
+        panic!("the region is no more");
+    };
+    assert!(matches!(*error, folio_ipc::Error::Lost { .. }), "{error}");
 }

@@ -92,6 +92,33 @@ pub(crate) unsafe fn copy_out_small(to: *mut u8, from: *const u8, len: usize) ->
     unsafe { guarded::load_small(to, from, len) }
 }
 
+/// Copies up to 64 bytes as [`copy_out`] does, for lengths that the compiler does not know. False for more,
+/// and after a fault.
+///
+/// # Safety
+///
+/// As for [`copy_out`], under [`FaultPolicy::Handler`].
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "as for copy_out")]
+pub(crate) unsafe fn copy_out_up_to_64(to: *mut u8, from: *const u8, len: usize) -> bool {
+    // SAFETY: the caller's obligations are the same.
+    unsafe { guarded::load_up_to_64(to, from, len) }
+}
+
+/// Compares 1 to 64 bytes of mapped memory that may fault with those from `with` on. `None` for another length,
+/// and after a fault.
+///
+/// # Safety
+///
+/// `with` is valid for reads of `len` bytes, which nobody writes to meanwhile. `from` is as for
+/// [`copy_out`], under [`FaultPolicy::Handler`].
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "as for copy_out")]
+pub(crate) unsafe fn equals_small(from: *const u8, with: *const u8, len: usize) -> Option<bool> {
+    // SAFETY: the caller's obligations are the same.
+    unsafe { guarded::equals_small(from, with, len) }
+}
+
 /// Copies `len` bytes from `from` to `to`, mapped memory that may fault.
 ///
 /// After a fault, the bytes of `to` from the first one lost on are what they were or

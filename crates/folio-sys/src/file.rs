@@ -74,6 +74,52 @@ pub fn extend(file: impl AsFd, size_bytes: u64) -> io::Result<()> {
     rustix::fs::ftruncate(file, size_bytes).map_err(io::Error::from)
 }
 
+/// Begins to read a range of a file into the page cache, and does not wait for it.
+///
+/// # Errors
+///
+/// The system's; `Unsupported` where it has no such call.
+pub fn read_ahead(file: impl AsFd, offset_bytes: u64, len: u64) -> io::Result<()> {
+    advise(file, offset_bytes, len, CacheAdvice::WillNeed)
+}
+
+/// Drops the pages of a range of a file from the page cache, but for those that are dirty, mapped or
+/// locked by anybody.
+///
+/// # Errors
+///
+/// The system's; `Unsupported` where it has no such call.
+pub fn drop_cached(file: impl AsFd, offset_bytes: u64, len: u64) -> io::Result<()> {
+    advise(file, offset_bytes, len, CacheAdvice::DontNeed)
+}
+
+/// What is said of a range of a file (`posix_fadvise(2)`).
+#[derive(Debug, Clone, Copy)]
+enum CacheAdvice {
+    WillNeed,
+    DontNeed,
+}
+
+#[cfg(target_os = "linux")]
+fn advise(file: impl AsFd, offset: u64, len: u64, advice: CacheAdvice) -> io::Result<()> {
+    use rustix::fs::Advice;
+
+    // The kernel takes no bytes for all that follows.
+    let Some(len) = std::num::NonZeroU64::new(len) else {
+        return Ok(());
+    };
+    let advice = match advice {
+        CacheAdvice::WillNeed => Advice::WillNeed,
+        CacheAdvice::DontNeed => Advice::DontNeed,
+    };
+    rustix::fs::fadvise(file, offset, Some(len), advice).map_err(io::Error::from)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise(_file: impl AsFd, _offset: u64, _len: u64, _advice: CacheAdvice) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@
 //! | [`mapping`] | [`Mapping`](mapping::Mapping): bytes of a file in memory, copied out under guard |
 //! | [`fault`] | the handler of SIGBUS and SIGSEGV, and how a fault becomes an error |
 //! | [`advice`] | what the kernel is told about pages |
+//! | [`cachestat`](mod@cachestat) | what of a file the page cache holds |
 //! | [`file`](mod@file) | what files are made of, and making them longer |
 //! | [`frozen`] | bytes proven immutable, as slices |
 //! | [`page`] | page size and page arithmetic |
@@ -23,6 +24,8 @@
 //! | [`ofd_lock`] | locks that the kernel drops when their holder dies |
 //! | [`shared`] | counters that a process and its children share |
 //! | [`prefetch`] | what will be read soon |
+//! | [`watch`] | which pages of a mapping were written to |
+//! | `sandbox` | system calls refused, for tests (Linux) |
 //! | [`process`] | `fork`, children that end with their parent, and which process this is |
 
 #![expect(
@@ -31,6 +34,7 @@
 )]
 
 pub mod advice;
+pub mod cachestat;
 mod copy;
 pub mod fault;
 pub mod file;
@@ -43,11 +47,17 @@ pub mod memfd;
 pub mod ofd_lock;
 pub mod page;
 #[cfg(target_os = "linux")]
+mod pagemap;
+#[cfg(target_os = "linux")]
 pub mod pass;
 pub mod prefetch;
 pub mod process;
+mod process_mark;
 pub mod reservation;
 pub mod robust;
+#[cfg(target_os = "linux")]
+pub mod sandbox;
 pub mod shared;
 pub mod shared_memory;
 mod survive;
+pub mod watch;

@@ -3,13 +3,16 @@
 mod area;
 mod extent;
 mod mutable;
+mod private;
 mod range;
 mod span;
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags};
@@ -19,12 +22,14 @@ pub use extent::Extent;
 use extent::Pages;
 pub(crate) use mutable::write_all;
 pub use mutable::{MappingMut, WriteError};
+pub use private::PrivateMapping;
 pub(crate) use span::read_exact;
 pub use span::{ReadError, Span};
 
 pub use crate::copy::CopyError;
 use crate::fault::FaultPolicy;
 use crate::survive::{Survivor, Use};
+use crate::watch::protection::Protection;
 
 /// A shared mapping of a range of a file, at any offset and of any length.
 ///
@@ -36,6 +41,9 @@ pub struct Mapping {
     /// Set when lost pages become zeros. It stands before the area, and so is dropped before
     /// the pages are unmapped.
     survivor: Option<Survivor>,
+    /// Set when writes are first watched by protection, in a mapping that is written to; `None` in
+    /// others. It stands before the area for the same reason.
+    protection: Option<OnceLock<Protection>>,
     area: Area,
     pages: Pages,
     /// The first byte of the range: `pages.skew` bytes into its page.
@@ -96,6 +104,7 @@ impl Mapping {
     fn nothing() -> Self {
         Self {
             survivor: None,
+            protection: None,
             area: Area::empty(),
             pages: Pages::NONE,
             start: NonNull::dangling(),
@@ -111,6 +120,7 @@ impl Mapping {
             .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
         Ok(Self {
             survivor: None,
+            protection: None,
             area,
             pages,
             start,
@@ -201,6 +211,46 @@ impl Mapping {
     /// The address of the first mapped page.
     pub(crate) fn first_address(&self) -> usize {
         self.area.base().as_ptr().addr()
+    }
+
+    /// How many pages hold its first `len` bytes, of which it has that many.
+    pub(crate) fn page_count(&self, len: usize) -> usize {
+        let size_bytes = self.pages.size_for(len).unwrap_or(0);
+        size_bytes / self.pages.page_bytes
+    }
+
+    /// Which page a byte is in.
+    pub(crate) fn page_at(&self, offset: usize) -> usize {
+        (self.pages.skew + offset) / self.pages.page_bytes
+    }
+
+    /// The addresses of some of its pages.
+    pub(crate) fn addresses_of_pages(&self, pages: Range<usize>) -> Range<usize> {
+        let (first, page_bytes) = (self.first_address(), self.pages.page_bytes);
+        first + pages.start * page_bytes..first + pages.end * page_bytes
+    }
+
+    /// What watches writes by protection, from now on.
+    ///
+    /// # Errors
+    ///
+    /// `PermissionDenied` for a mapping that is only read.
+    pub(crate) fn protection(&self) -> io::Result<&Protection> {
+        let cell = self.protection.as_ref();
+        let cell = cell.ok_or_else(|| io::Error::from(io::ErrorKind::PermissionDenied))?;
+        Ok(cell.get_or_init(|| {
+            let page_bytes = self.pages.page_bytes;
+            let count = self.area.size_bytes() / page_bytes;
+            // SAFETY: the area's pages, which stay mapped or reserved until the value is dropped: see the
+            // order of the fields. Their protection is changed by `MappingMut::set_writable` alone,
+            // which tells it.
+            unsafe { Protection::new(self.first_address(), page_bytes, count) }
+        }))
+    }
+
+    /// What watches writes by protection, if anything ever did.
+    pub(crate) fn protection_in_use(&self) -> Option<&Protection> {
+        self.protection.as_ref().and_then(OnceLock::get)
     }
 
     /// The size of its pages in bytes.

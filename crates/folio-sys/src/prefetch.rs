@@ -24,11 +24,11 @@ pub(crate) fn prefetch_range(start: *const u8, len: usize) {
     if len == 0 {
         return;
     }
-    let within = start.addr() % LINE_BYTES;
-    let mut ahead = 0;
-    while ahead < within + len {
-        prefetch_line(start.wrapping_sub(within).wrapping_add(ahead));
-        ahead += LINE_BYTES;
+    prefetch_line(start);
+    let mut ahead = LINE_BYTES - start.addr() % LINE_BYTES;
+    while ahead < len {
+        prefetch_line(start.wrapping_add(ahead));
+        ahead = ahead.wrapping_add(LINE_BYTES);
     }
 }
 

@@ -35,10 +35,38 @@
 //! therefore have this process write an address elsewhere. So link words only in memory to which
 //! nobody writes whom this process need not trust; announcing puts no address there.
 //!
+//! What goes wrong in trusted memory by accident, a word given up while it is linked or a node overwritten, harms the
+//! process as a mutex of the libc's would that was treated so.
+//!
 //! # Forks
 //!
-//! A forked child owns no word: its list is a new one. A [`Thread`] that the parent's code left to
-//! it does nothing; [`current`] makes a new one.
+//! A forked child owns no word: its list is a new one, and none of the parent's words is ever taken
+//! out of it. A [`Thread`] that the parent's code left to it does nothing; [`current`] finds out who the
+//! thread is now.
+//!
+//! ```
+//! use folio_sys::{futex, robust, shared_memory::{Access, SharedMemory}};
+//! use std::sync::{Arc, atomic::Ordering::{Acquire, Relaxed, Release}};
+//!
+//! let file = tempfile::tempfile()?;
+//! file.set_len(4096)?;
+//! let memory = Arc::new(SharedMemory::map(file.into(), 4096, 4096, Access::ReadWrite)?);
+//! let lock = memory.pin::<robust::RobustWord>(0).unwrap();
+//!
+//! let thread = robust::current();
+//! thread.announce(&lock);
+//! lock.word().compare_exchange(0, thread.tid(), Acquire, Relaxed).expect("it is free");
+//! thread.link(&lock);
+//! thread.concluded();
+//! // Here the word is this thread's. To die here is to leave OWNER_DIED in it.
+//! thread.announce(&lock);
+//! thread.unlink(&lock);
+//! if lock.word().swap(0, Release) & futex::WAITERS != 0 {
+//!     futex::wake(lock.word(), 1);
+//! }
+//! thread.concluded();
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod list;
 mod word;

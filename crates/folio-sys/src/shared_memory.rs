@@ -2,7 +2,6 @@
 
 mod pinned;
 
-use std::ffi::c_void;
 use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
@@ -225,6 +224,7 @@ impl SharedMemory {
     /// How many times a lost page was met: see [above](Self#when-the-file-is-cut-short). A page that
     /// several threads meet at one time, or copies, may count several times.
     #[must_use]
+    #[inline]
     pub fn lost_pages(&self) -> usize {
         let replaced = self.pages.survivor.as_ref().map_or(0, Survivor::torn_pages);
         replaced.saturating_add(self.failed_copies.load(Ordering::Acquire))
@@ -239,11 +239,12 @@ impl SharedMemory {
         if offset.rotate_right(2) >= self.words.load(Ordering::Acquire) {
             return None;
         }
-        let word = self.place(offset).cast::<AtomicU32>();
-        // SAFETY: aligned, as was just seen, since the start is a page's; so many bytes from it on are
-        // mapped, readable and writable, as long as `self` lives, which outlives the reference. Any
+        // SAFETY: so many bytes from the start on are mapped, as was just seen.
+        let word = unsafe { self.start.add(offset) }.cast::<AtomicU32>();
+        // SAFETY: aligned, as was just seen, since the start is a page's. It is mapped, readable and
+        // writable, as long as `self` lives, which outlives the reference. Any
         // bytes are an AtomicU32. Who else accesses them does so by atomics or in assembly.
-        Some(unsafe { &*word })
+        Some(unsafe { word.as_ref() })
     }
 
     /// The eight bytes at `offset` as an atomic, on the conditions of [`u32_at`](Self::u32_at).
@@ -253,9 +254,10 @@ impl SharedMemory {
         if offset.rotate_right(3) >= self.words.load(Ordering::Acquire) / 2 {
             return None;
         }
-        let word = self.place(offset).cast::<AtomicU64>();
         // SAFETY: as in `u32_at`.
-        Some(unsafe { &*word })
+        let word = unsafe { self.start.add(offset) }.cast::<AtomicU64>();
+        // SAFETY: as in `u32_at`.
+        Some(unsafe { word.as_ref() })
     }
 
     /// The atomic at `offset` as a value that keeps the memory mapped, and asks nothing at each use;
@@ -317,12 +319,6 @@ impl SharedMemory {
             Ok(()) => Ok(()),
             Err(error) => Err(self.unwritten(error)),
         }
-    }
-
-    /// Where the bytes at an offset are.
-    #[inline]
-    fn place(&self, offset: usize) -> *mut c_void {
-        self.start.as_ptr().wrapping_add(offset).cast()
     }
 
     #[cold]

@@ -79,6 +79,7 @@ impl Survivor {
 
     /// How many times a page was replaced. Two threads that meet a lost page at
     /// the same time may count it twice.
+    #[inline]
     pub(crate) fn torn_pages(&self) -> usize {
         self.entry.torn_pages.load(Ordering::Acquire)
     }
@@ -200,12 +201,13 @@ mod tests {
         assert!(!replace_lost_page(0));
         assert!(!replace_lost_page(usize::MAX));
         let file = tempfile::tempfile().unwrap();
-        file.set_len(page::size() as u64).unwrap();
-        let mapping = Mapping::of_file(&file, 0, page::size(), FaultPolicy::Handler).unwrap();
+        file.set_len(2 * page::size() as u64).unwrap();
+        let mapping = Mapping::of_file(&file, 0, 2 * page::size(), FaultPolicy::Handler).unwrap();
         let address = mapping.first_address();
         assert!(!replace_lost_page(address));
-        // SAFETY: one whole page, mapped longer than the survivor lives, and read by nobody.
-        let survivor = unsafe { Survivor::new(address, page::size(), Use::Read) };
+        // SAFETY: two whole pages, mapped longer than the survivor lives, and read by nobody.
+        let survivor = unsafe { Survivor::new(address, 2 * page::size(), Use::Read) };
+        survivor.cut(page::size());
         assert!(!replace_lost_page(address - 1));
         assert!(!replace_lost_page(address + page::size()));
         assert_eq!(survivor.torn_pages(), 0);

@@ -78,6 +78,65 @@ fn a_truncated_file_is_a_fault_at_the_exact_byte() {
 }
 
 #[test]
+fn what_is_appended_is_all_there_or_nothing_is() {
+    let page = page::size();
+    let content = pattern(2 * page);
+    for policy in POLICIES {
+        let file = file_of(&content);
+        let span = span_of(&file, 0, 2 * page, policy);
+        let appended = |offset: usize, len: usize| {
+            let mut out = b"before".to_vec();
+            if len % 2 == 0 {
+                out.reserve(len);
+            }
+            let is_small = span.append_small_at(offset, len, &mut out);
+            if !is_small {
+                assert_eq!(out, b"before");
+                let appended = span.append_exact_at(offset, len, &mut out);
+                assert_eq!(out.len() > 6, appended.is_ok() && len > 0);
+                appended?;
+            }
+            assert!(!is_small || len <= 64 && policy == FaultPolicy::Handler);
+            assert_eq!(out[..6], *b"before");
+            Ok(out.split_off(6))
+        };
+        for len in (0..70).chain([100, 511, 512, 1000, page, 2 * page]) {
+            for offset in [0, 1, page - 5, page, 2 * page - 64, 2 * page - 1, 2 * page] {
+                let expected = content.get(offset..offset + len);
+                match (appended(offset, len), expected) {
+                    (Ok(bytes), Some(expected)) => assert_eq!(bytes, expected),
+                    (Err(ReadError::OutOfRange), None) => {}
+                    (other, _) => panic!("{len} bytes from {offset}: {other:?}"),
+                }
+                if let Some(bytes) = expected {
+                    let is_same = span.equals_small_at(offset, bytes);
+                    assert_ne!(is_same, Some(false));
+                    let is_small = (1..=64).contains(&len) && offset + 64 <= 2 * page;
+                    let is_small = is_small && policy == FaultPolicy::Handler;
+                    assert_eq!(is_same.is_some(), is_small, "{len} bytes from {offset}");
+                }
+            }
+        }
+        let mut out = Vec::new();
+        for (offset, len) in [(usize::MAX, 1), (1, usize::MAX), (0, usize::MAX)] {
+            // No room is made for what is not there.
+            let outcome = span.append_exact_at(offset, len, &mut out);
+            assert!(matches!(outcome, Err(ReadError::OutOfRange)));
+        }
+        file.set_len(page as u64).unwrap();
+        for (before, len) in [(0, 1), (3, 5), (10, 32), (60, 64), (40, 100), (700, 1000)] {
+            let outcome = appended(page - before, len);
+            assert!(
+                matches!(outcome, Err(ReadError::Copy(CopyError::Fault { copied })) if copied == before),
+                "{policy:?}, {before} of {len} bytes: {outcome:?}"
+            );
+            let bytes = &content[page - before..page - before + len];
+            assert_eq!(span.equals_small_at(page - before, bytes), None);
+        }
+    }
+}
+
+#[test]
 fn populating_a_lost_page_is_an_error() {
     if std::env::var_os("FOLIO_TEST_RUNNER").is_some() {
         println!("skipped: the emulator takes this advice and does nothing");

@@ -111,7 +111,7 @@ fn no_child_has_what_was_taken_while_it_was_forked() {
                 took
             })
         });
-        let own = rustix::fs::fstat(&file).unwrap().st_ino;
+        let own = inode_of(file.as_raw_fd()).unwrap();
         let outcomes: Vec<_> = (0..200)
             .map(|_| in_forked_child(|| count_descriptors(own)))
             .collect();
@@ -143,12 +143,14 @@ fn in_forked_child(work: impl Fn() -> i32) -> i32 {
 
 /// How many descriptors this process has of a file. Async-signal-safe.
 fn count_descriptors(inode: libc::ino_t) -> i32 {
+    let is_of_file = |&descriptor: &i32| inode_of(descriptor) == Some(inode);
+    i32::try_from((0..200).filter(is_of_file).count()).unwrap_or(-1)
+}
+
+fn inode_of(descriptor: i32) -> Option<libc::ino_t> {
     // SAFETY: zeros are a value of the structure.
     let mut stat = unsafe { std::mem::zeroed::<libc::stat>() };
-    let is_of_file = |&descriptor: &i32| {
-        // SAFETY: fills the structure, or not.
-        let status = unsafe { libc::fstat(descriptor, &raw mut stat) };
-        status == 0 && stat.st_ino == inode
-    };
-    i32::try_from((0..200).filter(is_of_file).count()).unwrap_or(-1)
+    // SAFETY: fills the structure, or not.
+    let status = unsafe { libc::fstat(descriptor, &raw mut stat) };
+    (status == 0).then_some(stat.st_ino)
 }

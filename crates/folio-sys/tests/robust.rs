@@ -75,7 +75,7 @@ impl Mutex {
         }
     }
 
-    fn init(self) -> Self {
+    fn init(self, protocol: i32) -> Self {
         let mut attributes = MaybeUninit::uninit();
         let attributes = attributes.as_mut_ptr();
         // SAFETY: fills the attributes.
@@ -87,6 +87,9 @@ impl Mutex {
         // SAFETY: as above.
         let status =
             unsafe { libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED) };
+        assert_eq!(status, 0);
+        // SAFETY: as above.
+        let status = unsafe { libc::pthread_mutexattr_setprotocol(attributes, protocol) };
         assert_eq!(status, 0);
         // SAFETY: room for a mutex, in mapped memory, that nobody uses yet.
         let status = unsafe { libc::pthread_mutex_init(self.0.as_ptr(), attributes) };
@@ -124,7 +127,9 @@ fn words_and_mutexes_come_and_go_in_every_order() {
     let memory = map(file.path());
     let words = [word(&memory, 0), word(&memory, 1)];
     let mutex = Mutex::all_of(file.path());
-    let mutexes = [mutex(0).init(), mutex(1).init()];
+    // One of them has a mark in the pointers to it.
+    let protocols = [libc::PTHREAD_PRIO_NONE, libc::PTHREAD_PRIO_INHERIT];
+    let mutexes = [0, 1].map(|index| mutex(index).init(protocols[index]));
     let thread = robust::current();
     assert!(thread.kernel_recovers());
     let entry = |thing: usize| match thing {
@@ -211,7 +216,7 @@ fn memory_stays_mapped_as_long_as_a_word_is_linked() {
         let entry = entry_of(&raw const *linked);
         drop((linked, other, memory));
         assert_eq!(list(), [entry]);
-        let mutex = Mutex::all_of(file.path())(0).init();
+        let mutex = Mutex::all_of(file.path())(0).init(libc::PTHREAD_PRIO_NONE);
         assert_eq!(mutex.lock(), 0);
         mutex.unlock();
         assert_eq!(list(), [entry]);
@@ -323,7 +328,7 @@ fn all_that_the_dead_held_is_marked_and_who_waits_is_woken() {
     let words: Vec<_> = (0..WORDS).map(|index| word(&memory, index)).collect();
     let mutex = Mutex::all_of(file.path());
     for index in 0..WORDS {
-        mutex(index).init();
+        mutex(index).init(libc::PTHREAD_PRIO_NONE);
     }
     let mut child = spawn("child_holds_words_and_mutexes", file.path());
     wait_until_ready(&memory, &mut child);

@@ -149,6 +149,34 @@ fn grows_under_those_who_use_it() {
     }
 }
 
+/// When the system refuses more, what is there stays.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_could_not_grow_is_what_it_was() {
+    let page = page::size();
+    let file = File::from(folio_sys::memfd::create("sealed").unwrap());
+    file.set_len(4 * page as u64).unwrap();
+    let memory = map(&file, page + 1, 4 * page);
+    memory.write_at(page, b"x").unwrap();
+    rustix::fs::fcntl_add_seals(&file, rustix::fs::SealFlags::FUTURE_WRITE).unwrap();
+    let refused = memory.grow(3 * page).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+    assert_eq!(memory.len(), page + 1);
+    memory.grow(2 * page).unwrap();
+    assert!(memory.grow(2 * page + 1).is_err());
+    assert!(memory.u32_at(2 * page).is_none());
+    memory.write_at(2 * page - 1, b"y").unwrap();
+    assert!(cfg!(not(guarded)) || is_replaced(&file, &memory));
+}
+
+/// Whether pages are replaced that the file has lost.
+#[cfg(target_os = "linux")]
+fn is_replaced(file: &File, memory: &SharedMemory) -> bool {
+    file.set_len(0).unwrap();
+    memory.u32_at(0).unwrap().fetch_add(1, Ordering::Relaxed);
+    memory.lost_pages() == 1
+}
+
 #[test]
 fn grows_by_less_than_a_page() {
     let page = page::size();

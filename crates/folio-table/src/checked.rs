@@ -62,6 +62,15 @@ impl<B> Checked<B> {
     pub fn unchecked(&self) -> &B {
         &self.bytes
     }
+
+    /// Whether a range may be read as it comes.
+    #[inline]
+    fn may_read(&self, offset: u64, len: usize) -> bool {
+        match &self.pages {
+            None => true,
+            Some(pages) => pages.are_known(offset, len),
+        }
+    }
 }
 
 impl<B: ReadAt> Table<B> {
@@ -135,12 +144,32 @@ impl<B: ReadAt> ReadAt for Checked<B> {
     #[inline]
     fn read_exact_at(&self, offset_bytes: u64, buf: &mut [u8]) -> folio::Result<()> {
         match &self.pages {
-            None => self.bytes.read_exact_at(offset_bytes, buf),
-            Some(pages) if pages.are_known(offset_bytes, buf.len()) => {
-                self.bytes.read_exact_at(offset_bytes, buf)
+            Some(pages) if !pages.are_known(offset_bytes, buf.len()) => {
+                pages.read(&self.bytes, offset_bytes, buf)
             }
-            Some(pages) => pages.read(&self.bytes, offset_bytes, buf),
+            _ => self.bytes.read_exact_at(offset_bytes, buf),
         }
+    }
+
+    #[inline]
+    fn append_at(&self, offset_bytes: u64, len: usize, out: &mut Vec<u8>) -> folio::Result<()> {
+        if self.may_read(offset_bytes, len) {
+            return self.bytes.append_at(offset_bytes, len, out);
+        }
+        self.append_by_reading(offset_bytes, len, out)
+    }
+
+    #[inline]
+    fn read_small_at(&self, offset_bytes: u64, buf: &mut [u8]) -> bool {
+        self.may_read(offset_bytes, buf.len()) && self.bytes.read_small_at(offset_bytes, buf)
+    }
+
+    #[inline]
+    fn equals_small_at(&self, offset_bytes: u64, bytes: &[u8]) -> Option<bool> {
+        if !self.may_read(offset_bytes, bytes.len()) {
+            return None;
+        }
+        self.bytes.equals_small_at(offset_bytes, bytes)
     }
 
     #[inline]

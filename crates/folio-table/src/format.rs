@@ -20,7 +20,7 @@ pub(crate) use group::{
 };
 pub(crate) use header::RawHeader;
 pub(crate) use layout::{Layout, offset_bits_for};
-pub(crate) use line::{LINE_LEN, Line, SLOTS, Tag, home_line};
+pub(crate) use line::{LINE_LEN, Line, SLOTS, SlotShape, Tag, home_line};
 pub(crate) use perfect::PerfectLayout;
 pub(crate) use record::{HEAD_MAX_LEN, Record, encode_head};
 

@@ -1,9 +1,14 @@
 //! Point lookup: one line of the index, then the record. With a perfect index, see [`perfect`].
+//!
+//! There are two lookups with the same answers. The one of [`quick`] is what most keys need, and no more. The
+//! thorough one, which is here, reads what it is about to use into buffers of its own, whatever kind of bytes it
+//! comes from, and says what is wrong with it.
 
 mod batch;
 mod compare;
 mod hash_index;
 pub(crate) mod perfect;
+mod quick;
 mod value;
 
 use folio::ReadAt;
@@ -13,6 +18,7 @@ pub use value::{Value, ValueRange};
 use crate::format::Line;
 use crate::{Error, Result, Table};
 use hash_index::Probe;
+use quick::{Quick, Want};
 use value::Found;
 
 impl<B: ReadAt> Table<B> {
@@ -47,10 +53,10 @@ impl<B: ReadAt> Table<B> {
     /// Those of [`get`](Self::get).
     #[inline]
     pub fn get_into(&self, key: &[u8], out: &mut Vec<u8>) -> Result<bool> {
-        let mut head = [0; HEAD];
-        match self.search(key, self.ahead(), &mut head)? {
-            Some(found) => self.append(&found, &head, out).map(|()| true),
-            None => Ok(false),
+        match self.search_quickly(key, Want::Value) {
+            Quick::Found(value) => self.append(value, out).map(|()| true),
+            Quick::Absent => Ok(false),
+            Quick::Unknown => self.get_thoroughly(key, out),
         }
     }
 
@@ -62,13 +68,8 @@ impl<B: ReadAt> Table<B> {
     /// [`Error::Bytes`] and [`Error::Damaged`], as for [`get`](Self::get).
     #[inline]
     pub fn find(&self, key: &[u8]) -> Result<Option<Value<'_, B>>> {
-        let mut head = [0; HEAD];
-        let found = self.search(key, self.ahead(), &mut head)?;
-        Ok(found.map(|found| Value {
-            table: self,
-            found,
-            head,
-        }))
+        let range = self.range_of(key, Want::Value)?;
+        Ok(range.map(|range| Value { table: self, range }))
     }
 
     /// Where the value of a key stands; `None` if there is no such key.
@@ -78,8 +79,7 @@ impl<B: ReadAt> Table<B> {
     /// Those of [`find`](Self::find).
     #[inline]
     pub fn locate(&self, key: &[u8]) -> Result<Option<ValueRange>> {
-        let found = self.search(key, HEAD, &mut [0; HEAD])?;
-        Ok(found.map(|found| found.range))
+        self.range_of(key, Want::Place)
     }
 
     /// Whether there is such a key.
@@ -109,20 +109,35 @@ impl<B: ReadAt> Table<B> {
             let ValueRange { offset_bytes, len } = value;
             return Err(self.bytes().out_of_range(offset_bytes, len).into());
         }
-        let start = out.len();
-        reserve(out, value.len)?;
-        out.resize(start + usize::try_from(value.len).unwrap_or(0), 0);
-        let to = out.get_mut(start..).unwrap_or_default();
-        if let Err(error) = self.bytes().read_exact_at(value.offset_bytes, to) {
-            out.truncate(start);
-            return Err(error.into());
-        }
-        Ok(())
+        self.append(value, out)
     }
 
-    /// Looks a key up, of whose record `ahead` bytes will be read. `head` has the first then.
     #[inline]
-    fn search(&self, key: &[u8], ahead: usize, head: &mut [u8; HEAD]) -> Result<Option<Found>> {
+    fn range_of(&self, key: &[u8], want: Want) -> Result<Option<ValueRange>> {
+        match self.search_quickly(key, want) {
+            Quick::Found(value) => Ok(Some(value)),
+            Quick::Absent => Ok(None),
+            Quick::Unknown => self.locate_thoroughly(key),
+        }
+    }
+
+    #[inline(never)]
+    fn locate_thoroughly(&self, key: &[u8]) -> Result<Option<ValueRange>> {
+        let found = self.search(key, &mut [0; HEAD])?;
+        Ok(found.map(|found| found.range))
+    }
+
+    #[inline(never)]
+    fn get_thoroughly(&self, key: &[u8], out: &mut Vec<u8>) -> Result<bool> {
+        let mut head = [0; HEAD];
+        match self.search(key, &mut head)? {
+            Some(found) => self.append_found(&found, &head, out).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Looks a key up, thoroughly. `head` has the first bytes of its record then.
+    fn search(&self, key: &[u8], head: &mut [u8; HEAD]) -> Result<Option<Found>> {
         if self.layout.home_lines == 0 {
             return self.search_groups(key, head);
         }
@@ -130,10 +145,6 @@ impl<B: ReadAt> Table<B> {
         let mut line = Line::default();
         self.read_line(probe.home, &mut line)?;
         for offset in line.matches(probe.tag) {
-            if ahead > HEAD {
-                // What comes after the head is on its way while the key is compared.
-                self.prefetch_at(offset, ahead);
-            }
             if let Some(found) = self.compare(offset, key, head)? {
                 return Ok(Some(found));
             }
@@ -146,7 +157,6 @@ impl<B: ReadAt> Table<B> {
     }
 
     /// Looks for a key that found no room in its home line.
-    #[inline(never)]
     fn search_strays(
         &self,
         key: &[u8],

@@ -108,6 +108,31 @@ pub enum Error {
         capacity: u64,
     },
 
+    /// A file is no checkpoint, or not the one that is wanted here.
+    #[error("{}: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// Somebody else has the file to himself.
+    #[error("{}: another draft of it is open", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The journal that stands beside a file is of no use.
+    #[error("{}: {reason}", path.display())]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// What is wrong with it, and what can be done.
+        reason: &'static str,
+    },
+
     /// This kind of source cannot do this.
     #[error("{}: {reason}", path.display())]
     Unsupported {
@@ -141,10 +166,13 @@ impl From<Error> for io::Error {
             Error::Io { source, .. } => source.kind(),
             Error::OutOfRange { .. } => io::ErrorKind::UnexpectedEof,
             Error::Fault { .. } => io::ErrorKind::Other,
-            Error::Checksum { .. } => io::ErrorKind::InvalidData,
             Error::NotFrozen { .. } => io::ErrorKind::PermissionDenied,
             Error::TooLarge { .. } => io::ErrorKind::FileTooLarge,
             Error::NoRoom { .. } => io::ErrorKind::OutOfMemory,
+            Error::InUse { .. } => io::ErrorKind::WouldBlock,
+            Error::Checksum { .. } | Error::Checkpoint { .. } | Error::Journal { .. } => {
+                io::ErrorKind::InvalidData
+            }
             Error::Unsupported { .. } => io::ErrorKind::Unsupported,
         };
         Self::new(kind, error)

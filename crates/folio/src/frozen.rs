@@ -9,6 +9,7 @@ use std::sync::Arc;
 use folio_sys::frozen::{FreezeError, FrozenBytes};
 
 use crate::range::ByteRange;
+use crate::read_at::reads_of_slice;
 use crate::{Error, ReadAt, Result};
 
 /// Proven immutable bytes: a `&[u8]`, safely, and at no cost of guards.
@@ -129,6 +130,7 @@ impl Deref for Frozen {
 }
 
 impl AsRef<[u8]> for Frozen {
+    #[inline]
     fn as_ref(&self) -> &[u8] {
         self
     }
@@ -147,20 +149,7 @@ impl From<Box<[u8]>> for Frozen {
 }
 
 impl ReadAt for Frozen {
-    #[inline]
-    fn len(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    #[inline]
-    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize> {
-        self.bytes.read_at(offset_bytes, buf)
-    }
-
-    #[inline]
-    fn prefetch(&self, offset_bytes: u64, len: usize) {
-        self.bytes.prefetch(offset_bytes, len);
-    }
+    reads_of_slice!();
 
     fn source_path(&self) -> &Path {
         &self.path

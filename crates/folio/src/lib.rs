@@ -31,12 +31,19 @@
 //! signal handler finds lost pages out; on other architectures, and where
 //! [`FaultPolicy::Syscall`] is asked for, they are system calls.
 
+mod budgeted;
+mod checkpoint;
+mod dirty_pages;
+mod dirty_tracker;
+mod draft;
 mod error;
 mod freeze;
 mod frozen;
 mod map;
 mod map_mut;
 mod map_options;
+mod page_set;
+mod paging;
 mod positioned;
 mod range;
 mod read_at;
@@ -49,6 +56,11 @@ mod spool;
 mod view;
 mod windows;
 
+pub use budgeted::{Budgetable, Budgeted};
+pub use checkpoint::{Checkpoint, CheckpointSummary};
+pub use dirty_pages::DirtyPages;
+pub use dirty_tracker::{DirtyTracker, DirtyTrackerOptions, TrackingMethod};
+pub use draft::Draft;
 pub use error::{Error, Result};
 pub use folio_sys::advice::Advice;
 pub use folio_sys::fault::FaultPolicy;
@@ -62,6 +74,7 @@ pub use map_mut::{MapMut, Protection};
 pub use map_options::{HugePages, MapOptions};
 pub use read_at::ReadAt;
 pub use reader::Reader;
+pub use residency::Residency;
 pub use source::{Kind, Reason, Source, SourceOptions};
 pub use spool::SpoolOptions;
 pub use view::View;

@@ -11,6 +11,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::map_options::{HugePages, MapOptions};
 use crate::range::ByteRange;
+use crate::read_at::make_room;
 use crate::residency::FileId;
 use crate::view::View;
 use crate::{Error, ReadAt, Result};
@@ -97,18 +98,15 @@ impl Map {
     }
 
     /// Brings the whole range into memory and into this process's page table, and
-    /// waits for it, so that the first reads take no page faults. Does nothing before
-    /// Linux 5.14 (`MADV_POPULATE_READ`) and on other systems.
+    /// waits for it, so that the first reads take no page faults. [`prefetch_all`](Self::prefetch_all) does so
+    /// for a range, and tells of its progress.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when a page cannot be had: the file was truncated, its device
-    /// failed, or memory ran out.
+    /// [`Error::Fault`] when a page is lost: the file was truncated, or its device failed;
+    /// [`Error::Io`] when one cannot be had for another reason, such as that memory ran out.
     pub fn populate(&self) -> Result<()> {
-        self.span
-            .mapping()
-            .populate()
-            .map_err(|error| Error::io("populate the mapping", &self.path, error))
+        self.prefetch_all(.., |_| {})
     }
 
     /// How many lost pages were replaced by zeros under the eyes of those who hold
@@ -200,16 +198,19 @@ impl Map {
         range: &impl RangeBounds<u64>,
         run: impl FnOnce(usize, usize) -> io::Result<()>,
     ) -> Result<()> {
-        let size = self.span.mapping().len() as u64;
-        let (offset, len) = ByteRange::of_bounds(size, range)
-            .map_err(|(offset, len)| Error::OutOfRange {
-                path: self.path.clone(),
-                offset,
-                len,
-                size,
-            })?
-            .in_memory();
+        let (offset, len) = self.range_of(range)?.in_memory();
         run(offset, len).map_err(|error| Error::io(action, &self.path, error))
+    }
+
+    /// A range of the mapping, as long as it is now.
+    pub(crate) fn range_of(&self, range: &impl RangeBounds<u64>) -> Result<ByteRange> {
+        let size = self.span.mapping().len() as u64;
+        ByteRange::of_bounds(size, range).map_err(|(offset, len)| Error::OutOfRange {
+            path: self.path.clone(),
+            offset,
+            len,
+            size,
+        })
     }
 
     /// Reads any number of bytes, and says what went wrong.
@@ -218,6 +219,28 @@ impl Map {
         self.span
             .read_exact_at(address_offset(offset_bytes), buf)
             .map_err(|error| self.failed(&self.span, offset_bytes, buf.len(), error))
+    }
+
+    /// Appends any number of bytes, and says what went wrong.
+    #[inline(never)]
+    fn append_slow(&self, offset_bytes: u64, len: usize, out: &mut Vec<u8>) -> Result<()> {
+        self.append_span(&self.span, offset_bytes, len, out)
+    }
+
+    /// Appends `len` bytes from `offset` on of `span`, which is part of this map.
+    pub(crate) fn append_span(
+        &self,
+        span: &Span,
+        offset: u64,
+        len: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let at = address_offset(offset);
+        if len <= span.len().saturating_sub(at) {
+            make_room(out, len, &self.path)?;
+        }
+        span.append_exact_at(at, len, out)
+            .map_err(|error| self.failed(span, offset, len, error))
     }
 
     /// The error for a read of `len` bytes at `offset` of `span`, which is part of this map.
@@ -268,6 +291,28 @@ impl ReadAt for Map {
             return Ok(());
         }
         self.read_exact_slow(offset_bytes, buf)
+    }
+
+    #[inline]
+    fn append_at(&self, offset_bytes: u64, len: usize, out: &mut Vec<u8>) -> Result<()> {
+        if self
+            .span
+            .append_small_at(address_offset(offset_bytes), len, out)
+        {
+            return Ok(());
+        }
+        self.append_slow(offset_bytes, len, out)
+    }
+
+    #[inline]
+    fn read_small_at(&self, offset_bytes: u64, buf: &mut [u8]) -> bool {
+        self.span.read_small_at(address_offset(offset_bytes), buf)
+    }
+
+    #[inline]
+    fn equals_small_at(&self, offset_bytes: u64, bytes: &[u8]) -> Option<bool> {
+        self.span
+            .equals_small_at(address_offset(offset_bytes), bytes)
     }
 
     #[inline]

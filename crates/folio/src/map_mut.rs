@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use folio_sys::advice::Advice;
-use folio_sys::mapping::{MappingMut, ReadError, Span, WriteError};
+use folio_sys::mapping::{Mapping, MappingMut, ReadError, Span, WriteError};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::dirty_tracker::Arm;
 use crate::map::address_offset;
 use crate::map_options::{HugePages, MapOptions};
 use crate::range::ByteRange;
@@ -48,6 +49,8 @@ pub struct MapMut {
     /// The same mapping, as long as it was at first: for views and messages.
     map: Arc<Map>,
     on_growth: OnGrowth,
+    /// What finds the pages that are written to, while somebody wants to know.
+    arm: Arc<Arm>,
 }
 
 /// Whether a [`MapMut`] may be written to.
@@ -73,6 +76,7 @@ impl MapMut {
             mapping,
             map: Arc::new(map),
             on_growth,
+            arm: Arc::default(),
         }
     }
 
@@ -293,6 +297,20 @@ impl MapMut {
     #[must_use]
     pub fn file_id(&self) -> Option<FileId> {
         self.map.file_id()
+    }
+
+    /// What finds the pages that are written to.
+    pub(crate) fn arm(&self) -> &Arc<Arm> {
+        &self.arm
+    }
+
+    pub(crate) fn mapping(&self) -> &Arc<Mapping> {
+        self.mapping.mapping()
+    }
+
+    /// The same mapping, to be read, as long as it was at first.
+    pub(crate) fn map(&self) -> &Arc<Map> {
+        &self.map
     }
 
     /// Unmaps, but for what views hold, and keeps the file.

@@ -53,6 +53,11 @@ impl ByteRange {
         })
     }
 
+    /// Where it begins.
+    pub(crate) fn offset(self) -> u64 {
+        self.offset
+    }
+
     /// How many bytes.
     pub(crate) fn len(self) -> u64 {
         self.len

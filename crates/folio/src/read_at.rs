@@ -1,9 +1,9 @@
 //! The seam between those who have bytes and those who read them.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use folio_sys::prefetch::prefetch;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{Error, Result};
@@ -76,6 +76,59 @@ pub trait ReadAt {
         Ok(value)
     }
 
+    /// Appends the `len` bytes from `offset_bytes` on to `out`.
+    ///
+    /// Where the bytes are in memory they are copied once, into room that was not filled before.
+    ///
+    /// ```
+    /// use folio::ReadAt;
+    ///
+    /// let bytes = b"hello, world".to_vec();
+    /// let mut out = b"small ".to_vec();
+    /// bytes.append_at(7, 5, &mut out)?;
+    /// assert_eq!(out, b"small world");
+    /// # Ok::<(), folio::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read_exact_at`](Self::read_exact_at), and [`Error::Io`] with `OutOfMemory`; `out` is
+    /// then as it was. No memory is taken for bytes that are not there.
+    fn append_at(&self, offset_bytes: u64, len: usize, out: &mut Vec<u8>) -> Result<()> {
+        self.append_by_reading(offset_bytes, len, out)
+    }
+
+    /// Fills `buf` with the bytes from `offset_bytes` on if that takes a few instructions: where they
+    /// are in memory, all there, and few.
+    ///
+    /// False for any other reason, and then `buf` is as it was:
+    /// [`read_exact_at`](Self::read_exact_at) fills it, or tells why not. For the way that is
+    /// taken most often, so that it need not be prepared for errors.
+    #[inline]
+    fn read_small_at(&self, offset_bytes: u64, buf: &mut [u8]) -> bool {
+        let _ = (offset_bytes, buf);
+        false
+    }
+
+    /// Whether the bytes from `offset_bytes` on are these, if that takes a few instructions.
+    ///
+    /// `None` for any other reason, as for [`read_small_at`](Self::read_small_at). Mapped bytes are compared
+    /// in the processor's registers, so that no copy of them is written anywhere.
+    ///
+    /// ```
+    /// use folio::ReadAt;
+    ///
+    /// let bytes = b"hello, world".to_vec();
+    /// assert_eq!(bytes.equals_small_at(7, b"world"), Some(true));
+    /// assert_eq!(bytes.equals_small_at(0, b"world"), Some(false));
+    /// assert_eq!(bytes.equals_small_at(8, b"world"), None);
+    /// ```
+    #[inline]
+    fn equals_small_at(&self, offset_bytes: u64, bytes: &[u8]) -> Option<bool> {
+        let _ = (offset_bytes, bytes);
+        None
+    }
+
     /// Says that the bytes from `offset_bytes` on, `len` of them, will be read soon, so that
     /// they are brought into the processor's cache meanwhile.
     ///
@@ -99,6 +152,23 @@ pub trait ReadAt {
         let _ = (offset_bytes, len);
     }
 
+    /// [`append_at`](Self::append_at) by [`read_exact_at`](Self::read_exact_at).
+    #[doc(hidden)]
+    fn append_by_reading(&self, offset_bytes: u64, len: usize, out: &mut Vec<u8>) -> Result<()> {
+        let rest = self.len().checked_sub(offset_bytes);
+        if rest.is_none_or(|rest| rest < len as u64) {
+            return Err(self.out_of_range(offset_bytes, len as u64));
+        }
+        make_room(out, len, self.source_path())?;
+        let start = out.len();
+        out.resize(start + len, 0);
+        let read = self.read_exact_at(offset_bytes, out.get_mut(start..).unwrap_or_default());
+        if read.is_err() {
+            out.truncate(start);
+        }
+        read
+    }
+
     /// Where the bytes come from, for errors.
     #[doc(hidden)]
     fn source_path(&self) -> &Path {
@@ -118,45 +188,90 @@ pub trait ReadAt {
     }
 }
 
+/// The reads of bytes that are a slice.
+macro_rules! reads_of_slice {
+    () => {
+        #[inline]
+        fn len(&self) -> u64 {
+            AsRef::<[u8]>::as_ref(self).len() as u64
+        }
+
+        #[inline]
+        fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> $crate::Result<usize> {
+            let rest = $crate::read_at::rest(self.as_ref(), offset_bytes).unwrap_or_default();
+            let count = rest.len().min(buf.len());
+            if let (Some(to), Some(from)) = (buf.get_mut(..count), rest.get(..count)) {
+                to.copy_from_slice(from);
+            }
+            Ok(count)
+        }
+
+        #[inline]
+        fn append_at(
+            &self,
+            offset_bytes: u64,
+            len: usize,
+            out: &mut Vec<u8>,
+        ) -> $crate::Result<()> {
+            match $crate::read_at::part(self.as_ref(), offset_bytes, len) {
+                Some(bytes) if len <= out.capacity() - out.len() => {
+                    out.extend_from_slice(bytes);
+                    Ok(())
+                }
+                _ => self.append_by_reading(offset_bytes, len, out),
+            }
+        }
+
+        #[inline]
+        fn read_small_at(&self, offset_bytes: u64, buf: &mut [u8]) -> bool {
+            let bytes = $crate::read_at::part(self.as_ref(), offset_bytes, buf.len());
+            if let Some(bytes) = bytes {
+                buf.copy_from_slice(bytes);
+            }
+            bytes.is_some()
+        }
+
+        #[inline]
+        fn equals_small_at(&self, offset_bytes: u64, bytes: &[u8]) -> Option<bool> {
+            let ours = $crate::read_at::part(self.as_ref(), offset_bytes, bytes.len());
+            ours.map(|ours| ours == bytes)
+        }
+
+        #[inline]
+        fn prefetch(&self, offset_bytes: u64, len: usize) {
+            let rest = $crate::read_at::rest(self.as_ref(), offset_bytes).unwrap_or_default();
+            folio_sys::prefetch::prefetch(rest.get(..len).unwrap_or(rest));
+        }
+    };
+}
+pub(crate) use reads_of_slice;
+
+/// The bytes from `offset` on, if it is not past the end.
+#[inline]
+pub(crate) fn rest(bytes: &[u8], offset: u64) -> Option<&[u8]> {
+    bytes.get(usize::try_from(offset).ok()?..)
+}
+
+/// The `len` bytes from `offset` on, if all of them are there.
+#[inline]
+pub(crate) fn part(bytes: &[u8], offset: u64, len: usize) -> Option<&[u8]> {
+    rest(bytes, offset)?.get(..len)
+}
+
+/// Makes room for `len` bytes more of a source.
+pub(crate) fn make_room(out: &mut Vec<u8>, len: usize, path: &Path) -> Result<()> {
+    out.try_reserve(len).map_err(|_| {
+        let error = io::ErrorKind::OutOfMemory.into();
+        Error::io("copy a part of it into memory", path, error)
+    })
+}
+
 impl ReadAt for [u8] {
-    fn len(&self) -> u64 {
-        <[u8]>::len(self) as u64
-    }
-
-    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize> {
-        let rest = usize::try_from(offset_bytes)
-            .ok()
-            .and_then(|offset| self.get(offset..))
-            .unwrap_or_default();
-        let count = rest.len().min(buf.len());
-        if let (Some(to), Some(from)) = (buf.get_mut(..count), rest.get(..count)) {
-            to.copy_from_slice(from);
-        }
-        Ok(count)
-    }
-
-    #[inline]
-    fn prefetch(&self, offset_bytes: u64, len: usize) {
-        let start = usize::try_from(offset_bytes).ok();
-        if let Some(rest) = start.and_then(|start| self.get(start..)) {
-            prefetch(rest.get(..len).unwrap_or(rest));
-        }
-    }
+    reads_of_slice!();
 }
 
 impl ReadAt for Vec<u8> {
-    fn len(&self) -> u64 {
-        self.as_slice().len() as u64
-    }
-
-    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize> {
-        self.as_slice().read_at(offset_bytes, buf)
-    }
-
-    #[inline]
-    fn prefetch(&self, offset_bytes: u64, len: usize) {
-        self.as_slice().prefetch(offset_bytes, len);
-    }
+    reads_of_slice!();
 }
 
 macro_rules! through_pointer {
@@ -172,6 +287,20 @@ macro_rules! through_pointer {
 
             fn read_exact_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<()> {
                 T::read_exact_at(self, offset_bytes, buf)
+            }
+
+            fn append_at(&self, offset_bytes: u64, len: usize, out: &mut Vec<u8>) -> Result<()> {
+                T::append_at(self, offset_bytes, len, out)
+            }
+
+            #[inline]
+            fn read_small_at(&self, offset_bytes: u64, buf: &mut [u8]) -> bool {
+                T::read_small_at(self, offset_bytes, buf)
+            }
+
+            #[inline]
+            fn equals_small_at(&self, offset_bytes: u64, bytes: &[u8]) -> Option<bool> {
+                T::equals_small_at(self, offset_bytes, bytes)
             }
 
             fn prefetch(&self, offset_bytes: u64, len: usize) {

@@ -153,6 +153,17 @@ impl View {
         }
     }
 
+    /// Appends any number of bytes, and says what went wrong.
+    #[inline(never)]
+    fn append_slow(&self, offset_bytes: u64, len: usize, out: &mut Vec<u8>) -> Result<()> {
+        match &self.origin {
+            Origin::Mapped(map) => map.append_span(&self.span, offset_bytes, len, out),
+            Origin::Windowed { .. } | Origin::Positioned { .. } => {
+                self.append_by_reading(offset_bytes, len, out)
+            }
+        }
+    }
+
     /// Calls `each` with all bytes in order, some KiB at a time.
     ///
     /// The chunks are copies, so that `each` may look at them as often as it likes.
@@ -294,6 +305,28 @@ impl ReadAt for View {
             return Ok(());
         }
         self.read_exact_slow(offset_bytes, buf)
+    }
+
+    #[inline]
+    fn append_at(&self, offset_bytes: u64, len: usize, out: &mut Vec<u8>) -> Result<()> {
+        if self
+            .span
+            .append_small_at(address_offset(offset_bytes), len, out)
+        {
+            return Ok(());
+        }
+        self.append_slow(offset_bytes, len, out)
+    }
+
+    #[inline]
+    fn read_small_at(&self, offset_bytes: u64, buf: &mut [u8]) -> bool {
+        self.span.read_small_at(address_offset(offset_bytes), buf)
+    }
+
+    #[inline]
+    fn equals_small_at(&self, offset_bytes: u64, bytes: &[u8]) -> Option<bool> {
+        self.span
+            .equals_small_at(address_offset(offset_bytes), bytes)
     }
 
     #[inline]

@@ -1,5 +1,11 @@
 //! `folio lab EXPERIMENT`
 
+mod chart;
+mod ipc;
+mod paging;
+mod pressure;
+mod program;
+mod share;
 mod windows;
 
 use crate::failure::Outcome;
@@ -16,11 +22,20 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Experiment {
+    Share(share::Args),
+    Paging(paging::Args),
+    Ipc(ipc::Args),
     Windows(windows::Args),
+    #[command(hide = true)]
+    Program(program::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
     match &args.experiment {
+        Experiment::Share(args) => share::run(args),
+        Experiment::Paging(args) => paging::run(args),
+        Experiment::Ipc(args) => ipc::run(args),
         Experiment::Windows(args) => windows::run(args),
+        Experiment::Program(args) => program::run(args),
     }
 }

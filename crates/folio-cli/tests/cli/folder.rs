@@ -19,6 +19,11 @@ impl Folder {
         Self(tempfile::tempdir().unwrap())
     }
 
+    /// One on the disk that the project is on: folders for temporary files may be in memory.
+    pub(crate) fn on_disk() -> Self {
+        Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap())
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }

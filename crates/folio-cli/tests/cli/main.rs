@@ -19,6 +19,7 @@ mod folder;
 mod get;
 mod manual;
 mod memory;
+mod paging;
 mod probe;
 mod process;
 mod program;

@@ -8,13 +8,17 @@ use crate::folder::Folder;
 use crate::process::run;
 use crate::program::have;
 
-const SUBCOMMANDS: [&str; 13] = [
+const SUBCOMMANDS: [&str; 17] = [
     "build",
     "get",
     "scan",
     "dump",
     "serve",
     "stat",
+    "map",
+    "load",
+    "evict",
+    "lock",
     "verify",
     "store",
     "cat",

@@ -121,7 +121,7 @@ fn removes_objects_and_regions() {
     assert!(!folder.path("r").exists());
 
     // What is no region stays.
-    folder.write("precious", &"x".repeat(10_000));
+    folder.write("precious", "x".repeat(10_000));
     let refused = folder.folio(["region", "remove", "precious", "--force"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(folder.path("precious").exists());

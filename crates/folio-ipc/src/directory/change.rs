@@ -24,10 +24,7 @@ impl Drop for Draft<'_> {
     fn drop(&mut self) {
         if !self.is_kept {
             // What fails here is found when the process has ended.
-            let _ = self
-                .attached
-                .heap()
-                .and_then(|heap| heap.free(self.block.at));
+            let _ = self.attached.free_own(&self.block);
         }
     }
 }
@@ -105,7 +102,8 @@ impl Attached {
         Ok(true)
     }
 
-    fn zero(&self, from: u64, len: u64) -> Result<()> {
+    /// Writes zeros.
+    pub(crate) fn zero(&self, from: u64, len: u64) -> Result<()> {
         let zeros = [0; 4096];
         let mut at = from;
         let end = from.saturating_add(len);
@@ -227,6 +225,7 @@ impl Heap<'_> {
         let image = self.image();
         let entry = Entry::load(image, index)?;
         entry.load_block(image)?;
+        self.free_more_blocks(index)?;
         let mut change = self.change();
         self.free_in(&mut change, entry.block)?;
         change.set(before, next)?;

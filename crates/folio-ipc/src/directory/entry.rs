@@ -25,6 +25,7 @@ const TYPE: u64 = 40;
 const ALIGN_VERSION: u64 = 48;
 const LENGTHS_KIND: u64 = 56;
 pub(super) const NEXT_GRAVE: u64 = 64;
+pub(super) const FIRST_BLOCK: u64 = 72;
 const USERS: u64 = ENTRY_WORDS * 8;
 
 /// What an entry is. In a region, the count of objects made so far stands above it, so that no two objects
@@ -174,6 +175,7 @@ impl Entry {
             ),
             (LENGTHS_KIND, u64::from(self.kind.number()) << 32 | lengths),
             (NEXT_GRAVE, 0),
+            (FIRST_BLOCK, 0),
             (STATE, self.state_word),
         ] {
             change.set(at + word, value)?;

@@ -8,6 +8,8 @@ use std::sync::atomic::{Ordering, fence};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::entry::{Entry, EntryState, MAX_NAME_LEN, load_hash, load_state};
+use super::load_block_of;
+use crate::allocation::{Allocation, Pointer};
 use crate::kill::kill_point;
 use crate::object::Object;
 use crate::participant::Attached;
@@ -32,6 +34,60 @@ impl<T: Object> Shared<T> {
         let hold = self.hold.try_clone()?;
         let entry = Entry::load(hold.attached.image(), hold.index)?;
         hold.bind_entry(&entry)
+    }
+
+    /// Lets a block be the object's, from here on and for all processes: it is freed with the object, or by
+    /// [`free_block`](Self::free_block).
+    ///
+    /// If this process ends before the block is the object's, it is freed; no block is ever nobody's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`], [`Error::Damaged`]; `InvalidInput` for a block of another region.
+    pub fn adopt(&self, allocation: Allocation) -> Result<Pointer> {
+        allocation.give_to(&self.hold.attached, self.hold.index)
+    }
+
+    /// Copies bytes out of a block of the object's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] for a pointer to no block of this object, and beyond the block's end; [`Error::Lost`].
+    pub fn read_block(&self, pointer: Pointer, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        let image = self.hold.attached.image();
+        let at = self.place_in_block(pointer, offset, bytes.len())?;
+        image.read(at, bytes)?;
+        image.check_not_lost()
+    }
+
+    /// Copies bytes into a block of the object's. What several write at one place at one time mixes: have a lock.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read_block`](Self::read_block).
+    pub fn write_block(&self, pointer: Pointer, offset: u64, bytes: &[u8]) -> Result<()> {
+        let image = self.hold.attached.image();
+        let at = self.place_in_block(pointer, offset, bytes.len())?;
+        image.write(at, bytes)?;
+        image.check_not_lost()
+    }
+
+    /// Frees a block of the object's. Pointers to it lead nowhere from here on, or to another block.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] for a pointer to no block of this object; [`Error::Lost`].
+    pub fn free_block(&self, pointer: Pointer) -> Result<()> {
+        let attached = &self.hold.attached;
+        attached
+            .heap()?
+            .free_block_of(self.hold.index, pointer.at())?;
+        attached.image().check_not_lost()
+    }
+
+    fn place_in_block(&self, pointer: Pointer, offset: u64, len: usize) -> Result<u64> {
+        let image = self.hold.attached.image();
+        load_block_of(image, self.hold.index, pointer.at())?.place(image, offset, len)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::block::{Block, GRANULE, LEAST_BLOCK, Use};
 use super::{Heap, LAST_BLOCK, LIST_COUNT, LISTS, Transaction};
-use crate::participant::{Participant, reap};
+use crate::participant::{Attached, Participant, reap};
 use crate::region::{PAGE_BYTES, grow_file};
 use crate::{Error, Result};
 
@@ -16,6 +16,18 @@ struct Cut {
     block: Block,
     front: u64,
     middle: u64,
+}
+
+impl Attached {
+    /// Frees a block that this process has for itself. A forked child has copies of what is its
+    /// parent's: there, nothing is freed.
+    pub(crate) fn free_own(&self, block: &Block) -> Result<()> {
+        let is_own = |owner| self.living_participant() == Some(owner);
+        match block.usage {
+            Use::Owned(owner) if is_own(owner) => self.heap()?.free(block.at),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Heap<'_> {
@@ -75,6 +87,7 @@ impl Heap<'_> {
             .filter(|after| after.usage == Use::Free)
         {
             unlink(change, &after)?;
+            Block::erase(change, after.at)?;
             end = after.end();
         }
         if let Some(before) = block
@@ -82,6 +95,7 @@ impl Heap<'_> {
             .filter(|before| before.usage == Use::Free)
         {
             unlink(change, &before)?;
+            Block::erase(change, at)?;
             (at, before_len) = (before.at, before.before);
         }
         self.put_free(change, at, end - at, before_len)?;
@@ -118,7 +132,7 @@ impl Heap<'_> {
             let (mut at, mut previous, mut seen) = (image.load(head)?, 0, 0);
             while at != 0 && seen < looks {
                 let block = Block::load(image, at)?;
-                if block.usage != Use::Free || block.previous_free != previous {
+                if block.usage != Use::Free || block.previous != previous {
                     return Err(image.damaged(at, "a list of free blocks that has others in it"));
                 }
                 if let Some(cut) = cut(block, needed, align) {
@@ -128,7 +142,7 @@ impl Heap<'_> {
                 if seen > most {
                     return Err(image.damaged(head, "a list of free blocks that never ends"));
                 }
-                (at, previous) = (block.next_free, at);
+                (at, previous) = (block.next, at);
             }
         }
         Ok(None)
@@ -231,15 +245,15 @@ impl Heap<'_> {
         let next = change.get(list)?;
         if next != 0 {
             let block = Block::load(change, next)?;
-            if block.usage != Use::Free || block.previous_free != 0 {
+            if block.usage != Use::Free || block.previous != 0 {
                 return Err(self
                     .image()
                     .damaged(next, "no first block of a list of free ones"));
             }
-            Block::set_previous_free(change, next, at)?;
+            Block::set_previous(change, next, at)?;
         }
-        Block::set_next_free(change, at, next)?;
-        Block::set_previous_free(change, at, 0)?;
+        Block::set_next(change, at, next)?;
+        Block::set_previous(change, at, 0)?;
         change.set(list, at)
     }
 
@@ -262,24 +276,24 @@ fn unlink(change: &mut Transaction<'_>, block: &Block) -> Result<()> {
             "a free block whose neighbours in the list do not know it",
         )
     };
-    if block.previous_free == 0 {
+    if block.previous == 0 {
         if change.get(list)? != block.at {
             return Err(wrong(change.image(), block.at));
         }
-        change.set(list, block.next_free)?;
+        change.set(list, block.next)?;
     } else {
-        let previous = Block::load(change, block.previous_free)?;
-        if previous.usage != Use::Free || previous.next_free != block.at {
+        let previous = Block::load(change, block.previous)?;
+        if previous.usage != Use::Free || previous.next != block.at {
             return Err(wrong(change.image(), block.at));
         }
-        Block::set_next_free(change, previous.at, block.next_free)?;
+        Block::set_next(change, previous.at, block.next)?;
     }
-    if block.next_free != 0 {
-        let next = Block::load(change, block.next_free)?;
-        if next.usage != Use::Free || next.previous_free != block.at {
+    if block.next != 0 {
+        let next = Block::load(change, block.next)?;
+        if next.usage != Use::Free || next.previous != block.at {
             return Err(wrong(change.image(), block.at));
         }
-        Block::set_previous_free(change, next.at, block.previous_free)?;
+        Block::set_previous(change, next.at, block.previous)?;
     }
     Ok(())
 }

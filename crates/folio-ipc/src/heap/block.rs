@@ -15,8 +15,9 @@ pub(crate) const LEAST_BLOCK: u64 = 2 * GRANULE;
 const TAG: u64 = 0;
 const BEFORE: u64 = 8;
 const OWNER: u64 = 16;
-const NEXT_FREE: u64 = 24;
-const PREVIOUS_FREE: u64 = 32;
+/// In the list of free blocks, or of those of an object.
+const NEXT: u64 = 24;
+const PREVIOUS: u64 = 32;
 const USED: u64 = 40;
 
 /// What a block is used for.
@@ -42,8 +43,9 @@ pub(crate) struct Block {
     /// How long the block before it is; 0 for the first.
     pub(crate) before: u64,
     pub(crate) usage: Use,
-    pub(crate) next_free: u64,
-    pub(crate) previous_free: u64,
+    /// The next block of the list that it is in, and the one before it; 0 where there is none.
+    pub(crate) next: u64,
+    pub(crate) previous: u64,
     /// How many of its bytes were asked for.
     pub(crate) used: u64,
 }
@@ -111,8 +113,8 @@ impl Block {
             len,
             before: words.get(at + BEFORE)?,
             usage,
-            next_free: words.get(at + NEXT_FREE)?,
-            previous_free: words.get(at + PREVIOUS_FREE)?,
+            next: words.get(at + NEXT)?,
+            previous: words.get(at + PREVIOUS)?,
             used: words.get(at + USED)?,
         })
     }
@@ -125,6 +127,16 @@ impl Block {
     /// Where its content begins.
     pub(crate) fn content(&self) -> u64 {
         self.at + GRANULE
+    }
+
+    /// Where so many bytes of its content are, from `offset` on.
+    pub(crate) fn place(&self, image: &Image, offset: u64, len: usize) -> Result<u64> {
+        let end = offset.checked_add(len as u64);
+        if end.is_some_and(|end| end <= self.used && end <= self.len - GRANULE) {
+            return Ok(self.content() + offset);
+        }
+        let what = format!("{len} bytes at {offset}, of {} in the block", self.used);
+        Err(image.damaged(self.at, what))
     }
 
     /// The block before it; `None` for the first.
@@ -185,16 +197,17 @@ impl Block {
         change.set(at + BEFORE, before)
     }
 
-    pub(super) fn set_next_free(change: &mut Transaction<'_>, at: u64, next: u64) -> Result<()> {
-        change.set(at + NEXT_FREE, next)
+    /// Lets no header be where one was, so that nobody who remembers it takes it for one.
+    pub(super) fn erase(change: &mut Transaction<'_>, at: u64) -> Result<()> {
+        change.set(at + TAG, 0)
     }
 
-    pub(super) fn set_previous_free(
-        change: &mut Transaction<'_>,
-        at: u64,
-        previous: u64,
-    ) -> Result<()> {
-        change.set(at + PREVIOUS_FREE, previous)
+    pub(crate) fn set_next(change: &mut Transaction<'_>, at: u64, next: u64) -> Result<()> {
+        change.set(at + NEXT, next)
+    }
+
+    pub(crate) fn set_previous(change: &mut Transaction<'_>, at: u64, previous: u64) -> Result<()> {
+        change.set(at + PREVIOUS, previous)
     }
 
     pub(super) fn set_used(change: &mut Transaction<'_>, at: u64, used: u64) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::block::{Block, LEAST_BLOCK, Use};
 use super::{GRAVES, Heap, LAST_BLOCK, LIST_COUNT, LISTS, OBJECTS, journal};
 use crate::Result;
-use crate::directory::{Entry, EntryState, entries};
+use crate::directory::{Entry, EntryState, count_more_blocks, entries};
 use crate::region::Image;
 
 /// What the heap of a region consists of.
@@ -112,7 +112,7 @@ impl Heap<'_> {
                 let entry = Entry::load(image, index)?;
                 let is_there =
                     matches!(entry.state(), Some(EntryState::Live | EntryState::Removed));
-                if !is_there || entry.block != block.at {
+                if !is_there {
                     return Err(wrong());
                 }
             }
@@ -132,7 +132,7 @@ impl Heap<'_> {
                 let block = Block::load(image, at)?;
                 count += 1;
                 let is_right = block.usage == Use::Free
-                    && block.previous_free == previous
+                    && block.previous == previous
                     && super::allocate::list_of(block.len) == list
                     && count <= info.free_blocks;
                 if !is_right {
@@ -140,7 +140,7 @@ impl Heap<'_> {
                         image.damaged(at, "a block in a list of free ones where it is none of it")
                     );
                 }
-                (at, previous) = (block.next_free, at);
+                (at, previous) = (block.next, at);
             }
         }
         if count != info.free_blocks {
@@ -155,10 +155,11 @@ impl Heap<'_> {
 
     fn check_entries(&self, info: &HeapInfo) -> Result<()> {
         let image = self.image();
-        let (mut live, mut removed) = (0, 0);
+        let (mut live, mut removed, mut more) = (0, 0, 0);
         for entry in entries(image) {
             let entry = entry?;
             entry.load_block(image)?;
+            more += count_more_blocks(image, entry.index, info.object_blocks)?;
             if entry.state() == Some(EntryState::Live) {
                 live += 1;
                 entry.check_name(image)?;
@@ -167,7 +168,7 @@ impl Heap<'_> {
             }
         }
         let counted = image.load(OBJECTS)?;
-        if counted != live || live + removed != info.object_blocks {
+        if counted != live || live + removed + more != info.object_blocks {
             let what = format!("{counted} objects, but {live} names, and {removed} without one");
             return Err(image.damaged(OBJECTS, what));
         }

@@ -63,10 +63,7 @@ impl Condvar {
     ///
     /// As for [`Mutex::lock`](crate::Mutex::lock). The guard is gone, but for
     /// [`LockError::OwnerDied`](crate::LockError::OwnerDied), which brings it.
-    pub fn wait<'a, T: Payload>(
-        &self,
-        guard: MutexGuard<'a, T>,
-    ) -> LockResult<MutexGuard<'a, T>> {
+    pub fn wait<'a, T: Payload>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         self.wait_within(guard, Limit::Never).0
     }
 
@@ -149,7 +146,7 @@ impl Condvar {
     }
 
     fn notify(&self, count: u32) -> Result<()> {
-        let here = self.lock.here(None)?;
+        let here = self.lock.here(None).map_err(|error| *error)?;
         raw::notify(&here, self.words(), count);
         Ok(())
     }
@@ -182,10 +179,10 @@ impl Condvar {
     }
 }
 
-fn with<'a, T: Payload>(
-    relocked: LockResult<MutexGuard<'a, T>>,
+fn with<T: Payload>(
+    relocked: LockResult<MutexGuard<'_, T>>,
     wakeup: Wakeup,
-) -> LockResult<(MutexGuard<'a, T>, Wakeup)> {
+) -> LockResult<(MutexGuard<'_, T>, Wakeup)> {
     match relocked {
         Ok(guard) => Ok((guard, wakeup)),
         Err(error) => Err(error.map(|guard| (guard, wakeup))),

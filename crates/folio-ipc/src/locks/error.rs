@@ -47,7 +47,7 @@ pub enum LockError<G = ()> {
     /// There is no room for another holder of the same thread.
     TooMany,
     /// The region cannot be used.
-    Region(Error),
+    Region(Box<Error>),
 }
 
 impl<G> LockError<G> {
@@ -94,8 +94,8 @@ impl<G> From<Failure> for LockError<G> {
     }
 }
 
-impl<G> From<Error> for LockError<G> {
-    fn from(error: Error) -> Self {
+impl<G> From<Box<Error>> for LockError<G> {
+    fn from(error: Box<Error>) -> Self {
         Self::Region(error)
     }
 }

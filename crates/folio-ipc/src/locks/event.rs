@@ -64,7 +64,7 @@ impl Event {
     ///
     /// [`Error::Lost`](crate::Error::Lost), or as for the first lock of a thread.
     pub fn set(&self) -> Result<()> {
-        let here = self.lock.here(None)?;
+        let here = self.lock.here(None).map_err(|error| *error)?;
         raw::set(&here, &self.word, self.reset);
         Ok(())
     }

@@ -20,17 +20,22 @@ const FIRST_NAP: Duration = Duration::from_millis(1);
 const LONGEST_NAP: Duration = Duration::from_millis(100);
 const LONG_NAP: Duration = Duration::from_secs(1);
 
-/// How often a waiter looks before it sleeps, if that has helped lately: about as long as
-/// sleeping and being woken take.
-const MOST_ROUNDS: u32 = 256;
-const FEWEST_ROUNDS: u32 = 8;
-/// How many instructions that wait are between two looks, at most.
-const LONGEST_PAUSE: u32 = 32;
+/// How often a waiter looks before it sleeps, if that has helped lately: with the pauses between, about as
+/// long as sleeping and being woken take.
+const MOST_ROUNDS: u32 = 24;
+const FEWEST_ROUNDS: u32 = 4;
+/// How many instructions that wait are between two looks, at first and at most. Each look takes the line
+/// of the cache away from the owner: few looks let it do more meanwhile.
+const FIRST_PAUSE: u32 = 16;
+const LONGEST_PAUSE: u32 = 128;
 
 /// A lock as this process has it: where it is, and how waiting for it went.
 pub(super) struct Lock {
     attached: Arc<Attached>,
     offset: usize,
+    /// Whether words may be linked into a list of the kernel's: a peer that means harm could have this
+    /// process write where the peer wants it to.
+    links: bool,
     /// How often to look before sleeping.
     rounds: AtomicU32,
 }
@@ -41,6 +46,7 @@ impl Lock {
         Self {
             attached: Arc::clone(attached),
             offset,
+            links: attached.is_private(),
             rounds: AtomicU32::new(if may_spin { MOST_ROUNDS / 2 } else { 0 }),
         }
     }
@@ -55,39 +61,70 @@ impl Lock {
 
     /// This thread at the lock.
     #[inline]
-    pub(super) fn here<'a>(&'a self, robust: Option<&'a RobustWord>) -> Result<Here<'a>> {
-        if self.attached.is_lost() {
-            return Err(self.lost());
-        }
-        self.here_even_lost(robust)
-    }
-
-    /// The same, also when pages of the region were lost.
-    #[inline]
-    pub(super) fn here_even_lost<'a>(
+    pub(super) fn here<'a>(
         &'a self,
-        robust: impl Into<Option<&'a RobustWord>>,
-    ) -> Result<Here<'a>> {
+        robust: Option<&'a RobustWord>,
+    ) -> Result<Here<'a>, Box<Error>> {
+        if self.attached.is_lost() {
+            return Err(Box::new(self.lost()));
+        }
+        let (record, tid) = match self.attached.recent_thread() {
+            Some(recent) => recent,
+            None => self.first_here()?,
+        };
         Ok(Here {
             lock: self,
-            robust: robust.into(),
-            record: self.attached.thread()?,
+            robust,
             thread: robust::current(),
+            record,
+            tid,
         })
     }
 
-    /// This thread at the lock, to give it up: `None` where it has not got it, as in a child that its owner has forked.
+    #[cold]
+    fn first_here(&self) -> Result<(u32, u32), Box<Error>> {
+        let record = self.attached.thread().map_err(Box::new)?;
+        Ok((record.index(), record.tid()))
+    }
+
+    /// This thread at a lock that the thread with this id took, to give it up: `None` in a
+    /// child that it has forked, which is another thread.
+    #[inline]
+    pub(super) fn still_here<'a>(
+        &'a self,
+        robust: Option<&'a RobustWord>,
+        tid: u32,
+    ) -> Option<Here<'a>> {
+        let thread = robust::current();
+        if thread.tid() != tid {
+            return None;
+        }
+        let (record, tid) = match self.attached.recent_thread() {
+            Some(recent) => recent,
+            // It has used another region since.
+            None => self.first_here().ok()?,
+        };
+        Some(Here {
+            lock: self,
+            robust,
+            thread,
+            record,
+            tid,
+        })
+    }
+
+    /// This thread at a lock that it has, to give it up: `None` where it has not, as in a child that it has forked.
     #[inline]
     pub(super) fn holding<'a>(&'a self, robust: &'a RobustWord) -> Option<Here<'a>> {
         let thread = robust::current();
-        if robust.word().load(Ordering::Relaxed) & TID_MASK != thread.tid() {
-            return None;
-        }
-        Some(Here {
+        let tid = thread.tid();
+        (robust.word().load(Ordering::Relaxed) & TID_MASK == tid).then_some(Here {
             lock: self,
             robust: Some(robust),
-            record: self.attached.thread().ok()?,
             thread,
+            // Who gives up a mutex is not asked for it.
+            record: 0,
+            tid,
         })
     }
 
@@ -105,10 +142,7 @@ impl Lock {
     }
 
     /// A word of the region, `from` bytes behind the beginning of the lock.
-    pub(super) fn pin<W: folio_sys::shared_memory::Word>(
-        &self,
-        from: usize,
-    ) -> Result<Pinned<W>> {
+    pub(super) fn pin<W: folio_sys::shared_memory::Word>(&self, from: usize) -> Result<Pinned<W>> {
         self.offset
             .checked_add(from)
             .and_then(|offset| self.memory().pin::<W>(offset))
@@ -141,15 +175,21 @@ pub(crate) fn mark_of(mark: u32) -> Option<(u32, u32)> {
         .map(|record| (record, mark & 0xffff))
 }
 
-/// A thread at a lock.
+/// A thread at a lock. It is of use to that thread alone, and not in a child that the thread has forked.
 pub(super) struct Here<'a> {
     lock: &'a Lock,
     robust: Option<&'a RobustWord>,
-    record: ThreadRecord<'a>,
     thread: Thread,
+    record: u32,
+    tid: u32,
 }
 
 impl Here<'_> {
+    /// This thread's record, to say that it waits: no system call is far from here.
+    fn thread_record(&self) -> Option<ThreadRecord<'_>> {
+        self.lock.attached.thread().ok()
+    }
+
     /// Whether a living thread has that id. Slow: it looks at all records.
     fn is_any_alive(&self, tid: u32) -> bool {
         let image = self.lock.attached.image();
@@ -170,17 +210,16 @@ impl Environment for Here<'_> {
 
     #[inline]
     fn tid(&self) -> u32 {
-        self.record.tid()
+        self.tid
     }
 
     #[inline]
     fn record(&self) -> u32 {
-        self.record.index()
+        self.record
     }
 
     #[inline]
     fn announce(&self) {
-        self.record.set_pending(self.lock.offset);
         if let Some(robust) = self.robust {
             self.thread.announce(robust);
         }
@@ -188,27 +227,21 @@ impl Environment for Here<'_> {
 
     #[inline]
     fn link(&self) {
-        if let Some(robust) = self.robust {
-            // A peer that means harm could have this process write where the peer wants it to.
-            if self.lock.attached.is_private() {
-                self.thread.link(robust);
-            }
+        if let Some(robust) = self.robust.filter(|_| self.lock.links) {
+            self.thread.link(robust);
         }
     }
 
     #[inline]
     fn unlink(&self) {
-        if let Some(robust) = self.robust {
-            if self.lock.attached.is_private() {
-                self.thread.unlink(robust);
-            }
+        if let Some(robust) = self.robust.filter(|_| self.lock.links) {
+            self.thread.unlink(robust);
         }
     }
 
     #[inline]
     fn concluded(&self) {
         self.thread.concluded();
-        self.record.clear_pending();
     }
 
     #[cold]
@@ -226,9 +259,7 @@ impl Environment for Here<'_> {
     }
 
     fn probes_at_once(&self) -> bool {
-        !(self.robust.is_some()
-            && self.lock.attached.is_private()
-            && self.thread.kernel_recovers())
+        !(self.robust.is_some() && self.lock.attached.is_private() && self.thread.kernel_recovers())
     }
 
     fn wait(
@@ -240,9 +271,7 @@ impl Environment for Here<'_> {
     ) -> Waited {
         let nap = match nap {
             Nap::Courtesy => FIRST_NAP,
-            Nap::Probe { nth } => FIRST_NAP
-                .saturating_mul(1 << nth.min(10))
-                .min(LONGEST_NAP),
+            Nap::Probe { nth } => FIRST_NAP.saturating_mul(1 << nth.min(10)).min(LONGEST_NAP),
             Nap::Long => LONG_NAP,
         };
         let end = Deadline::after(nap);
@@ -265,8 +294,8 @@ impl Environment for Here<'_> {
     }
 
     fn pause(&self, round: u32) {
-        let pauses = 1 << round.min(LONGEST_PAUSE.ilog2());
-        for _ in 0..pauses {
+        let pauses = FIRST_PAUSE << round.min(LONGEST_PAUSE.ilog2());
+        for _ in 0..pauses.min(LONGEST_PAUSE) {
             hint::spin_loop();
         }
     }
@@ -284,11 +313,15 @@ impl Environment for Here<'_> {
     }
 
     fn begin_waiting(&self) {
-        self.record.set_waiting(self.lock.offset);
+        if let Some(record) = self.thread_record() {
+            record.set_waiting(self.lock.offset);
+        }
     }
 
     fn end_waiting(&self) {
-        self.record.clear_waiting();
+        if let Some(record) = self.thread_record() {
+            record.clear_waiting();
+        }
     }
 
     #[expect(

@@ -28,12 +28,12 @@ use crate::{Fingerprint, Payload, Result};
 /// All zeros is an unlocked mutex around a zero value.
 ///
 /// ```
-/// use folio_ipc::{Mutex, Region};
+/// use folio_ipc::{LockError, Mutex, Region};
 ///
 /// let region = Region::options().anonymous()?;
 /// let hits = region.object::<Mutex<u64>>("hits")?;
-/// hits.lock()?.update(|hits| *hits += 1);
-/// assert_eq!(hits.lock()?.get(), 1);
+/// hits.lock().map_err(LockError::without_guard)?.update(|hits| *hits += 1);
+/// assert_eq!(hits.lock().map_err(LockError::without_guard)?.get(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Mutex<T> {
@@ -84,8 +84,8 @@ impl<T: Payload> Mutex<T> {
         let condition = raw::lock(&here, words(&self.robust), limit)?;
         let guard = MutexGuard {
             mutex: self,
-            was_panicking: thread::panicking(),
             _not_send: PhantomData,
+            was_panicking: thread::panicking(),
         };
         match condition {
             Condition::Sound => Ok(guard),
@@ -140,8 +140,8 @@ impl<T> fmt::Debug for Mutex<T> {
 #[must_use = "it unlocks when it is dropped"]
 pub struct MutexGuard<'a, T: Payload> {
     mutex: &'a Mutex<T>,
-    was_panicking: bool,
     _not_send: PhantomData<*const ()>,
+    was_panicking: bool,
 }
 
 impl<'a, T: Payload> MutexGuard<'a, T> {
@@ -209,12 +209,12 @@ impl<'a, T: Payload> MutexGuard<'a, T> {
 impl<T: Payload> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        let robust = &self.mutex.robust;
-        if let Some(here) = self.mutex.lock.holding(robust) {
+        if let Some(here) = self.mutex.lock.holding(&self.mutex.robust) {
+            let words = words(&self.mutex.robust);
             if !self.was_panicking && thread::panicking() {
-                words(robust).inconsistent();
+                words.inconsistent();
             }
-            raw::unlock(&here, words(robust));
+            raw::unlock(&here, words);
         }
     }
 }

@@ -66,11 +66,7 @@ impl Once {
     /// # Errors
     ///
     /// [`LockError::TimedOut`]; else as for [`call`](Self::call).
-    pub fn call_timeout(
-        &self,
-        timeout: Duration,
-        action: impl FnOnce(),
-    ) -> Result<(), LockError> {
+    pub fn call_timeout(&self, timeout: Duration, action: impl FnOnce()) -> Result<(), LockError> {
         self.doer.run(within(timeout), action)
     }
 
@@ -163,7 +159,9 @@ impl Doer {
             done: &self.done,
         }
     }
+}
 
+impl Doer {
     fn holding(&self) -> Option<Here<'_>> {
         self.lock.holding(&self.robust)
     }

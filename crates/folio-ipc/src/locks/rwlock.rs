@@ -11,7 +11,7 @@ use folio_sys::futex::Deadline;
 use folio_sys::robust::RobustWord;
 use folio_sys::shared_memory::{Pinned, SharedMemory};
 
-use super::here::{Here, Lock, within, words};
+use super::here::{Lock, within, words};
 use super::value::Value;
 use super::{LockError, LockResult};
 use crate::object::{Object, ObjectKind};
@@ -21,7 +21,7 @@ use crate::raw::{mutex, rwlock as raw};
 use crate::{Fingerprint, Payload, Result};
 
 /// How many threads can read at the same time. The records of more have no word here: they read alone.
-const READERS: u32 = 1024;
+pub(super) const READERS: u32 = 1024;
 /// Words of readers with neighbouring records are in different lines of the cache.
 const LINES: u32 = 64;
 const WORDS_PER_LINE: u32 = READERS / LINES;
@@ -40,13 +40,13 @@ const VALUE: usize = SLOTS + READERS as usize * size_of::<AtomicU32>();
 /// it is known who reads, and so that readers do not slow each other down.
 ///
 /// ```
-/// use folio_ipc::{Region, RwLock};
+/// use folio_ipc::{LockError, Region, RwLock};
 ///
 /// let region = Region::options().anonymous()?;
 /// let limits = region.object_with::<RwLock<[u32; 2]>>("limits", || [10, 20])?;
-/// assert_eq!(limits.read()?.get(), [10, 20]);
-/// limits.write()?.update(|limits| limits[1] = 30);
-/// assert_eq!(limits.read()?.get(), [10, 30]);
+/// assert_eq!(limits.read().map_err(LockError::without_guard)?.get(), [10, 20]);
+/// limits.write().map_err(LockError::without_guard)?.update(|limits| limits[1] = 30);
+/// assert_eq!(limits.read().map_err(LockError::without_guard)?.get(), [10, 30]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct RwLock<T> {
@@ -140,8 +140,8 @@ impl<T: Payload> RwLock<T> {
         let condition = raw::write(&here, &self.words(), limit)?;
         let guard = WriteGuard {
             lock: self,
-            was_panicking: thread::panicking(),
             _not_send: PhantomData,
+            was_panicking: thread::panicking(),
         };
         match condition {
             Condition::Sound => Ok(guard),
@@ -232,10 +232,20 @@ impl raw::Words for Slots<'_> {
         if record >= READERS {
             return None;
         }
-        let word = record % LINES * WORDS_PER_LINE + record / LINES;
+        let word = word_of_reader(record) as usize;
         self.memory
-            .u32_at(self.offset + SLOTS + word as usize * size_of::<AtomicU32>())
+            .u32_at(self.offset + SLOTS + word * size_of::<AtomicU32>())
     }
+}
+
+#[inline]
+fn word_of_reader(record: u32) -> u32 {
+    record % LINES * WORDS_PER_LINE + record / LINES
+}
+
+/// Where the word of the thread with that record is, from the beginning of the lock; `None` if it has none.
+pub(super) fn offset_of_reader(record: u32) -> Option<u64> {
+    (record < READERS).then(|| SLOTS as u64 + u64::from(word_of_reader(record)) * 4)
 }
 
 /// A [`RwLock`] that is being read. Dropping it ends that.
@@ -273,11 +283,8 @@ impl<T: Payload> ReadGuard<'_, T> {
 impl<T: Payload> Drop for ReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // In a child that the reader has forked this is another thread.
-        if folio_sys::robust::current().tid() != self.tid {
-            return;
-        }
-        if let Ok(here) = self.lock.lock.here_even_lost(&*self.lock.robust) {
+        let lock = &self.lock.lock;
+        if let Some(here) = lock.still_here(Some(&self.lock.robust), self.tid) {
             raw::end_read(&here, &self.lock.words());
         }
     }
@@ -287,8 +294,8 @@ impl<T: Payload> Drop for ReadGuard<'_, T> {
 #[must_use = "it unlocks when it is dropped"]
 pub struct WriteGuard<'a, T: Payload> {
     lock: &'a RwLock<T>,
-    was_panicking: bool,
     _not_send: PhantomData<*const ()>,
+    was_panicking: bool,
 }
 
 impl<T: Payload> WriteGuard<'_, T> {
@@ -340,21 +347,16 @@ impl<T: Payload> WriteGuard<'_, T> {
 
     /// Says that the value is right again, after [`LockError::OwnerDied`].
     pub fn recovered(&self) {
-        if self.holding().is_some() {
+        if self.lock.lock.holding(&self.lock.robust).is_some() {
             words(&self.lock.robust).repaired();
         }
-    }
-
-    #[inline]
-    fn holding(&self) -> Option<Here<'_>> {
-        self.lock.lock.holding(&self.lock.robust)
     }
 }
 
 impl<T: Payload> Drop for WriteGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(here) = self.holding() {
+        if let Some(here) = self.lock.lock.holding(&self.lock.robust) {
             if !self.was_panicking && thread::panicking() {
                 words(&self.lock.robust).inconsistent();
             }

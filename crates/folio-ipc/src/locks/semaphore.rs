@@ -33,8 +33,8 @@ const MOST_PERMITS: u32 = 65_536;
 ///
 /// let region = Region::options().anonymous()?;
 /// let downloads = region.object_with::<Semaphore>("downloads", || 2)?;
-/// let first = downloads.acquire()?;
-/// let second = downloads.acquire()?;
+/// let first = downloads.acquire().map_err(LockError::without_guard)?;
+/// let second = downloads.acquire().map_err(LockError::without_guard)?;
 /// assert!(matches!(downloads.try_acquire(), Err(LockError::WouldBlock)));
 /// drop(first);
 /// assert!(downloads.try_acquire().is_ok());
@@ -101,8 +101,7 @@ impl Semaphore {
         let index = raw::acquire(&here, &self.words(), limit).map_err(LockError::from)?;
         Ok(Permit {
             semaphore: self,
-            index,
-            tid: here.tid(),
+            held: u64::from(index) << 32 | u64::from(here.tid()),
             _not_send: PhantomData,
         })
     }
@@ -162,6 +161,16 @@ impl raw::Words for Permits<'_> {
     }
 }
 
+/// Where the word of a permit is, from the beginning of the semaphore.
+pub(super) fn offset_of_permit(index: u64) -> u64 {
+    PERMITS as u64 + index * size_of::<AtomicU64>() as u64
+}
+
+/// How many permits there is room for in a semaphore of so many bytes.
+pub(super) fn permits_in(len: u64) -> u64 {
+    len.saturating_sub(PERMITS as u64) / size_of::<AtomicU64>() as u64
+}
+
 /// How many bytes a semaphore takes.
 fn size_of_permits(count: u32) -> Option<usize> {
     usize::try_from(count)
@@ -217,19 +226,30 @@ impl Object for Semaphore {
 #[must_use = "it is given back when it is dropped"]
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
-    index: u32,
-    tid: u32,
+    /// Its index and, in the low half, the id of its thread: two fields are returned in registers, three are not.
+    held: u64,
     _not_send: PhantomData<*const ()>,
+}
+
+impl Permit<'_> {
+    #[inline]
+    fn index(&self) -> u32 {
+        (self.held >> 32) as u32
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
+    fn tid(&self) -> u32 {
+        self.held as u32
+    }
 }
 
 impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
-        if folio_sys::robust::current().tid() != self.tid {
-            return;
-        }
-        if let Ok(here) = self.semaphore.lock.here_even_lost(None) {
-            raw::release(&here, &self.semaphore.words(), self.index);
+        let lock = &self.semaphore.lock;
+        if let Some(here) = lock.still_here(None, self.tid()) {
+            raw::release(&here, &self.semaphore.words(), self.index());
         }
     }
 }
@@ -245,6 +265,6 @@ impl fmt::Debug for Semaphore {
 
 impl fmt::Debug for Permit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Permit").field(&self.index).finish()
+        f.debug_tuple("Permit").field(&self.index()).finish()
     }
 }

@@ -29,12 +29,26 @@ struct Key {
     generation: u64,
 }
 
-/// The record that was used last.
+/// A record, and where in the region it says what is pending.
 #[derive(Clone, Copy)]
 struct Recent {
     key: Key,
     index: u32,
     tid: u32,
+    pending_at: usize,
+}
+
+impl Recent {
+    // No region has this id.
+    const NONE: Self = Self {
+        key: Key {
+            attached: 0,
+            generation: 0,
+        },
+        index: 0,
+        tid: 0,
+        pending_at: 0,
+    };
 }
 
 /// A record of this thread, given back when the thread ends.
@@ -45,18 +59,20 @@ struct Owned {
 }
 
 thread_local! {
-    static RECENT: Cell<Recent> = const {
-        Cell::new(Recent {
-            // No region has this id.
-            key: Key { attached: 0, generation: 0 },
-            index: 0,
-            tid: 0,
-        })
-    };
+    /// The record that was used last.
+    static RECENT: Cell<Recent> = const { Cell::new(Recent::NONE) };
     static OWNED: RefCell<Vec<Owned>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Attached {
+    /// The index of this thread's record and its id, if it has used the region last of all.
+    #[inline]
+    pub(crate) fn recent_thread(&self) -> Option<(u32, u32)> {
+        let recent = RECENT.get();
+        let is_it = recent.key.attached == self.id && recent.key.generation == fork_generation();
+        is_it.then_some((recent.index, recent.tid))
+    }
+
     /// This thread's record, taken at first use.
     #[inline]
     pub(crate) fn thread(&self) -> Result<ThreadRecord<'_>> {
@@ -66,17 +82,22 @@ impl Attached {
         };
         let recent = RECENT.get();
         if recent.key == key {
-            return self.record(recent);
+            if let Some(pending) = self.image.memory().u64_at(recent.pending_at) {
+                return Ok(ThreadRecord {
+                    attached: self,
+                    pending,
+                    index: recent.index,
+                    tid: recent.tid,
+                });
+            }
         }
         self.thread_slow(key)
     }
 
-    #[inline]
     fn record(&self, recent: Recent) -> Result<ThreadRecord<'_>> {
-        let at = self.image.layout().record(recent.index).unwrap_or(0);
         Ok(ThreadRecord {
             attached: self,
-            pending: self.image.word(at + PENDING)?,
+            pending: self.image.word(recent.pending_at as u64)?,
             index: recent.index,
             tid: recent.tid,
         })
@@ -104,15 +125,15 @@ impl Attached {
     fn claim(&self, key: Key) -> Result<Recent> {
         let owner = self.participant()?;
         let tid = folio_sys::robust::current().tid();
-        let recent = |index| Recent { key, index, tid };
         let mut index = Record::claim(&self.image, owner, tid)?;
         if index.is_none() {
             self.reap_for_records(key, owner, tid)?;
             index = Record::claim(&self.image, owner, tid)?;
         }
         let index = index.ok_or_else(|| self.too_many_threads())?;
+        let recent = self.recent(key, index, tid);
         let record = Owned {
-            recent: recent(index),
+            recent,
             owner,
             attached: Weak::clone(&self.me),
         };
@@ -120,7 +141,17 @@ impl Attached {
             all.retain(|owned| owned.attached.strong_count() > 0);
             all.push(record);
         });
-        Ok(recent(index))
+        Ok(recent)
+    }
+
+    fn recent(&self, key: Key, index: u32, tid: u32) -> Recent {
+        let at = self.image.layout().record(index).unwrap_or(0);
+        Recent {
+            key,
+            index,
+            tid,
+            pending_at: usize::try_from(at + PENDING).unwrap_or(usize::MAX),
+        }
     }
 
     /// Cleans up behind the dead, by means of the record that is kept for that.
@@ -132,16 +163,9 @@ impl Attached {
             std::thread::yield_now();
             return Ok(());
         };
-        RECENT.set(Recent { key, index, tid });
+        RECENT.set(self.recent(key, index, tid));
         let reaped = self.heap().and_then(|heap| reap(&heap));
-        RECENT.set(Recent {
-            key: Key {
-                attached: 0,
-                generation: 0,
-            },
-            index: 0,
-            tid: 0,
-        });
+        RECENT.set(Recent::NONE);
         Record::free(image, index)?;
         reaped.map(|_| ())
     }

@@ -162,12 +162,10 @@ fn arrive<E: Environment>(
     }
     let next = next_after(generation);
     // Not if somebody found the barrier broken meanwhile.
-    let met = words.generation().compare_exchange(
-        generation,
-        next,
-        Ordering::AcqRel,
-        Ordering::Relaxed,
-    );
+    let met =
+        words
+            .generation()
+            .compare_exchange(generation, next, Ordering::AcqRel, Ordering::Relaxed);
     step!(env, "barrier.wait.met");
     met.map(|_| Arrival::Last).map_err(|_| Failure::Broken)
 }
@@ -248,11 +246,7 @@ fn break_if_dead<E: Environment>(env: &E, words: &impl Words, generation: u32) {
 }
 
 /// Takes the arrival back, unless all have met.
-fn withdraw<E: Environment>(
-    env: &E,
-    words: &impl Words,
-    generation: u32,
-) -> Result<Met, Failure> {
+fn withdraw<E: Environment>(env: &E, words: &impl Words, generation: u32) -> Result<Met, Failure> {
     // Not for long: nobody sleeps while having this lock.
     lock(env, words, Limit::Never)?;
     let seen = words.generation().load(Ordering::Acquire);

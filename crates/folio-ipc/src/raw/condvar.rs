@@ -54,12 +54,7 @@ pub(crate) fn sleep<E: Environment>(
         return Waited::TimedOut;
     }
     env.begin_waiting();
-    let waited = env.wait(
-        words.sequence,
-        ticket.sequence,
-        limit.deadline(),
-        Nap::Long,
-    );
+    let waited = env.wait(words.sequence, ticket.sequence, limit.deadline(), Nap::Long);
     env.end_waiting();
     step!(env, "condvar.wait.woken");
     waited

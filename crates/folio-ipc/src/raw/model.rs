@@ -150,12 +150,7 @@ impl<T: 'static> World<T> {
     }
 
     /// Runs a process in this thread.
-    pub(super) fn run(
-        &self,
-        record: u32,
-        fate: Option<Fate>,
-        life: impl FnOnce(&Here<'_>, &T),
-    ) {
+    pub(super) fn run(&self, record: u32, fate: Option<Fate>, life: impl FnOnce(&Here<'_>, &T)) {
         let here = Here {
             kernel: &self.kernel,
             record,
@@ -338,13 +333,7 @@ impl Environment for At<'_, '_> {
         true
     }
 
-    fn wait(
-        &self,
-        word: &AtomicU32,
-        expected: u32,
-        deadline: Option<Soon>,
-        nap: Nap,
-    ) -> Waited {
+    fn wait(&self, word: &AtomicU32, expected: u32, deadline: Option<Soon>, nap: Nap) -> Waited {
         let here = self.here;
         let mut table = here.kernel.table.lock().unwrap();
         if word.load(Ordering::SeqCst) != expected {
@@ -365,7 +354,11 @@ impl Environment for At<'_, '_> {
             word: address(word),
         });
         loop {
-            if !table.sleepers.iter().any(|sleeper| sleeper.ticket == ticket) {
+            if !table
+                .sleepers
+                .iter()
+                .any(|sleeper| sleeper.ticket == ticket)
+            {
                 return Waited::Woken;
             }
             if here.naps.get() < table.dead.len() * NAPS_PER_DEATH {

@@ -126,10 +126,9 @@ pub(crate) fn lock<E: Environment>(
 ) -> Result<Condition, Failure> {
     env.announce();
     step!(env, "mutex.lock.announced");
-    let taken =
-        words
-            .word
-            .compare_exchange(0, env.tid(), Ordering::SeqCst, Ordering::Relaxed);
+    let taken = words
+        .word
+        .compare_exchange(0, env.tid(), Ordering::SeqCst, Ordering::Relaxed);
     if taken.is_err() {
         return lock_contended(env, words, limit);
     }
@@ -170,10 +169,9 @@ pub(crate) fn recover(words: Words<'_>, is_owner_dead: impl Fn(u32, u32) -> bool
         return false;
     }
     let died = OWNER_DIED | (seen & WAITERS);
-    let marked =
-        words
-            .word
-            .compare_exchange(seen, died, Ordering::AcqRel, Ordering::Relaxed);
+    let marked = words
+        .word
+        .compare_exchange(seen, died, Ordering::AcqRel, Ordering::Relaxed);
     marked.is_ok() && seen & WAITERS != 0
 }
 
@@ -387,12 +385,10 @@ impl<E: Environment> Contender<'_, E> {
         self.is_counted = true;
         self.words.waiters().fetch_add(1, Ordering::AcqRel);
         let now = self.env.now_ms().max(1);
-        _ = self.words.since().compare_exchange(
-            0,
-            now,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+        _ = self
+            .words
+            .since()
+            .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
         self.env.begin_waiting();
     }
 

@@ -60,8 +60,7 @@ pub(crate) fn read<E: Environment>(
     if words.used().load(Ordering::Acquire) <= env.record() {
         words.used().fetch_max(env.record() + 1, Ordering::SeqCst);
     }
-    let entered =
-        slot.compare_exchange(0, entry(env), Ordering::SeqCst, Ordering::Relaxed);
+    let entered = slot.compare_exchange(0, entry(env), Ordering::SeqCst, Ordering::Relaxed);
     step!(env, "rwlock.read.entered");
     store_before_load();
     if entered.is_ok() && words.writers().word.load(Ordering::SeqCst) == 0 {
@@ -112,6 +111,13 @@ pub(crate) fn write<E: Environment>(
         }
     }
     Ok(condition)
+}
+
+/// The thread that a reader's word names, if any reads there.
+#[cfg(not(loom))]
+pub(crate) fn reader_of(word: u32) -> Option<u32> {
+    let tid = word & TID_MASK;
+    (tid != 0).then_some(tid)
 }
 
 /// Ends writing. Does nothing where this thread does not write.

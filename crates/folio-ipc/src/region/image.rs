@@ -29,6 +29,7 @@ impl Image {
         }
     }
 
+    #[inline]
     pub(crate) fn memory(&self) -> &Arc<SharedMemory> {
         &self.memory
     }
@@ -148,6 +149,7 @@ impl Image {
     }
 
     /// Whether pages of the region are gone.
+    #[inline]
     pub(crate) fn is_lost(&self) -> bool {
         self.memory.lost_pages() > 0
     }

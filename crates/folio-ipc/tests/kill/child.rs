@@ -151,9 +151,7 @@ pub(crate) fn region_for(path: &Path, children: u32) -> Region {
         .unwrap();
     region.object::<Data<u32>>("phase").unwrap();
     for number in 0..children {
-        region
-            .object::<Data<u32>>(&format!("at-{number}"))
-            .unwrap();
+        region.object::<Data<u32>>(&format!("at-{number}")).unwrap();
     }
     Tools::new(&region, children);
     region

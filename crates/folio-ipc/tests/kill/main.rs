@@ -2,7 +2,11 @@
 //! must go on, and what the locks protect must be as it should.
 //!
 //! This program is its own child: `kill --child …`. `FOLIO_KILL_ROUNDS=N` kills N times as often.
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test ends at the first surprise"
+)]
 #![cfg_attr(
     not(target_os = "linux"),
     expect(dead_code, reason = "the rounds need Linux")

@@ -8,6 +8,7 @@ use folio_ipc::{
     Barrier, Condvar, Data, Event, EventReset, LockError, LockResult, Mutex, MutexGuard, Once,
     OnceValue, Region, RwLock, Semaphore, Shared,
 };
+use zerocopy::IntoBytes;
 
 /// How many children use the barrier at a time.
 pub(crate) const PARTIES: u32 = 3;
@@ -160,9 +161,9 @@ impl<'a> Tools<'a> {
             Err(error) => return expect_busy(&error),
         };
         let [count, _] = guard.get();
-        guard.write_at(0, &(count + 1).to_ne_bytes()).unwrap();
+        guard.write_at(0, (count + 1).as_bytes()).unwrap();
         self.dawdle();
-        guard.write_at(8, &(count + 1).to_ne_bytes()).unwrap();
+        guard.write_at(8, (count + 1).as_bytes()).unwrap();
     }
 
     fn work_rwlock(&self) {
@@ -212,15 +213,15 @@ impl<'a> Tools<'a> {
         };
         let [one, two] = guard.get();
         assert_eq!(one, two, "a lock that nobody died with");
-        guard.write_at(0, &(one + 1).to_ne_bytes()).unwrap();
+        guard.write_at(0, (one + 1).as_bytes()).unwrap();
         self.dawdle();
-        guard.write_at(8, &(one + 1).to_ne_bytes()).unwrap();
+        guard.write_at(8, (one + 1).as_bytes()).unwrap();
     }
 
     fn work_condvar(&self) {
         let timeout = self.timeout();
         let guard = recovered(self.queue.lock());
-        if self.random() % 2 == 0 {
+        if self.random() % 3 == 0 {
             guard.update(|jobs| *jobs += 1);
             drop(guard);
             if self.random() % 4 == 0 {
@@ -272,10 +273,13 @@ impl<'a> Tools<'a> {
     }
 
     fn work_barrier(&self) {
-        let timeout = self.timeout() * 4;
+        let timeout = self.timeout() * (1 + self.random() % 8);
         let met = match self.random() % 8 {
             0 => self.barrier.try_wait(),
-            1 => self.barrier.reset().map(|()| folio_ipc::BarrierOutcome::Leader),
+            1 => self
+                .barrier
+                .reset()
+                .map(|()| folio_ipc::BarrierOutcome::Leader),
             _ => self.barrier.wait_timeout(timeout),
         };
         match met {
@@ -364,9 +368,7 @@ fn expect_busy<G>(error: &LockError<G>) {
     );
 }
 
-fn recovered<T: folio_ipc::Payload>(
-    locked: LockResult<MutexGuard<'_, T>>,
-) -> MutexGuard<'_, T> {
+fn recovered<T: folio_ipc::Payload>(locked: LockResult<MutexGuard<'_, T>>) -> MutexGuard<'_, T> {
     locked.unwrap_or_else(|error| {
         let guard = error.into_guard().unwrap();
         guard.recovered();

@@ -16,6 +16,9 @@ pub(crate) const TESTS: &[Test] = &[("killed_at_any_time", killed_at_any_time)];
 const WORKERS: u64 = 3;
 const KILLS: u64 = 150;
 
+/// Says otherwise, for longer campaigns.
+const KILLS_VARIABLE: &str = "FOLIO_CAMPAIGN_KILLS";
+
 /// Makes, uses and removes objects for ever.
 pub(crate) fn churn(path: &Path, seed: &str) {
     let mut state = seed
@@ -68,7 +71,8 @@ fn killed_at_any_time() {
         child
     };
     let mut children: Vec<_> = (0..WORKERS).map(start).collect();
-    for kill in 0..KILLS {
+    let kills = std::env::var(KILLS_VARIABLE).map_or(KILLS, |kills| kills.parse().unwrap());
+    for kill in 0..kills {
         thread::sleep(Duration::from_micros(kill * 7919 % 15_000));
         let victim = usize::try_from(kill % WORKERS).unwrap();
         children[victim].kill();

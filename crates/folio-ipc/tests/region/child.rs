@@ -78,6 +78,12 @@ impl Child {
         (lines, killed)
     }
 
+    /// Ends it, and leaves it as a zombie until it is dropped. It is one when its descriptors are closed, as its output shows.
+    pub(crate) fn kill_to_zombie(&mut self) {
+        self.process.kill().unwrap();
+        assert!(self.lines.next().is_none());
+    }
+
     /// Ends it, which it must not have done by itself.
     #[track_caller]
     pub(crate) fn kill(&mut self) {

@@ -1,12 +1,13 @@
 //! Regions that are not as they were.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 
-use folio_ipc::{Data, Error, Region};
+use folio_ipc::{Data, Error, LockError, Mutex, Region, RwLock, Semaphore};
 
 use crate::Test;
 use crate::child::Child;
+use crate::opening::open_file;
 use crate::patched::{image, run, tag, use_all};
 use crate::sample::{Sample, assert_tidy};
 
@@ -21,6 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("lists_that_loop", lists_that_loop),
     ("random_changes", random_changes),
     ("a_lock_of_nobody", a_lock_of_nobody),
+    ("locks_of_nobody_are_repaired", locks_of_nobody_are_repaired),
 ];
 
 const CONTROL: usize = 4096;
@@ -45,17 +47,15 @@ fn as_it_is_left_by_the_dead() {
 
 fn each_byte_of_the_header() {
     for at in 0..4096 {
-        for bit in [0, 3, 7] {
-            let mut bytes = image().to_vec();
-            bytes[at] ^= 1 << bit;
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("region");
-            fs::write(&path, &bytes).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-            assert!(Region::open(&path).is_err(), "byte {at}, bit {bit}");
-            assert!(Region::observe(&path).is_err(), "byte {at}, bit {bit}");
-            assert!(fs::read(&path).unwrap() == bytes);
-        }
+        let mut bytes = image().to_vec();
+        bytes[at] ^= 1 << (at % 8);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("region");
+        fs::write(&path, &bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(Region::open(&path).is_err(), "byte {at}");
+        assert!(Region::observe(&path).is_err(), "byte {at}");
+        assert!(fs::read(&path).unwrap() == bytes);
     }
 }
 
@@ -211,4 +211,89 @@ fn a_lock_of_nobody() {
             assert_tidy(&sample.region);
         }
     }
+}
+
+fn locks_of_nobody_are_repaired() {
+    let sample = Sample::new();
+    let region = &sample.region;
+    let mutex = region.object::<Mutex<u64>>("mutex").unwrap();
+    let held = region.object::<Mutex<u64>>("held").unwrap();
+    let rwlock = region.object::<RwLock<u64>>("rwlock").unwrap();
+    let semaphore = region.object_with::<Semaphore>("semaphore", || 3).unwrap();
+    // One that is held, by this thread; readers and permits of it as well.
+    let guard = held.lock().unwrap();
+    let permit = semaphore.acquire().unwrap();
+    let reading = rwlock.read().unwrap();
+    let seen = region.inspect().unwrap();
+    assert_eq!(
+        unknown(region),
+        [
+            ("", 0),
+            ("held", 0),
+            ("mutex", 0),
+            ("rwlock", 0),
+            ("semaphore", 0)
+        ]
+    );
+    let lock = |name: &str| seen.locks.iter().find(|lock| lock.name == name).unwrap();
+    let own = seen
+        .threads
+        .iter()
+        .find(|thread| Some(thread.tid) == lock("held").owner_tid)
+        .unwrap();
+    assert_eq!(lock("held").owner_record, Some(own.record));
+    for name in ["rwlock", "semaphore"] {
+        let holders = &lock(name).holders;
+        assert_eq!(holders.len(), 1);
+        assert_eq!((holders[0].record, holders[0].tid), (own.record, own.tid));
+    }
+
+    // Words that name nobody.
+    let file = open_file(&sample.path);
+    let at = |name: &str| {
+        let objects = region.objects().unwrap();
+        objects
+            .into_iter()
+            .find(|object| object.name == name)
+            .unwrap()
+            .offset_bytes
+    };
+    for (at, word) in [
+        (at("mutex"), 4_000_000_u64),
+        (at("rwlock"), (20 << 48) + (2305 << 32) + 4_000_001),
+        (at("semaphore") + 64 + 8, (7 << 32) + 4_000_002),
+        (at("semaphore") + 64 + 16, u64::MAX),
+    ] {
+        file.write_all_at(zerocopy::IntoBytes::as_bytes(&word), at)
+            .unwrap();
+    }
+    let before = unknown(region);
+    assert_eq!(before[2..4], [("mutex", 1), ("rwlock", 1)]);
+    assert!(before[4].1 >= 1, "{before:?}");
+    assert_eq!(unknown(region)[1], ("held", 0));
+    let repaired = region.repair().unwrap();
+    assert!(repaired.locks >= 3, "{repaired:?}");
+    assert!(unknown(region).iter().all(|(_, count)| *count == 0));
+
+    // What was held is held; what was not is free, and what it protects is doubtful.
+    assert!(matches!(mutex.lock(), Err(LockError::OwnerDied(_))));
+    assert!(matches!(held.try_lock(), Err(LockError::Deadlock)));
+    drop((guard, reading, permit));
+    assert!(matches!(rwlock.write(), Err(LockError::OwnerDied(_))));
+    let permits = [(); 3].map(|()| semaphore.try_acquire().unwrap());
+    drop(permits);
+    drop(held.try_lock().unwrap());
+    assert_tidy(region);
+}
+
+/// How many of those that hold each lock are nobody.
+fn unknown(region: &Region) -> Vec<(&'static str, usize)> {
+    let locks = region.inspect().unwrap().locks;
+    let names = ["", "held", "mutex", "rwlock", "semaphore"];
+    let count = |name: &'static str| {
+        let lock = locks.iter().find(|lock| lock.name == name).unwrap();
+        let holders = lock.holders.iter().filter(|holder| holder.is_unknown);
+        (name, usize::from(lock.is_owner_unknown) + holders.count())
+    };
+    names.into_iter().map(count).collect()
 }

@@ -18,6 +18,10 @@ pub(crate) fn exercise(path: &Path) {
     let region = small().open_or_create(path).unwrap();
     let first = region.object::<Data<[u64; 9]>>("first").unwrap();
     first.set(&[1; 9]).unwrap();
+    let pointer = first.adopt(region.allocate(300).unwrap()).unwrap();
+    let other = first.adopt(region.allocate(300).unwrap()).unwrap();
+    first.write_block(other, 3, &[1; 100]).unwrap();
+    first.free_block(pointer).unwrap();
     let objects: Vec<_> = (0..6)
         .map(|number| {
             region
@@ -100,8 +104,8 @@ fn killed_at_each_point() {
 fn is_of_locks(point: &str) -> bool {
     let family = point.split('.').next().unwrap();
     ![
-        "attach", "commit", "create", "detach", "grow", "heap", "object", "reap", "record",
-        "remove",
+        "attach", "block", "commit", "create", "detach", "grow", "heap", "object", "reap",
+        "record", "remove",
     ]
     .contains(&family)
 }

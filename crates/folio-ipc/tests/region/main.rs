@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod blocks;
 mod campaign;
 mod child;
 mod damage;
@@ -40,6 +41,7 @@ fn main() {
         damage::TESTS,
         growth::TESTS,
         objects::TESTS,
+        blocks::TESTS,
         lost::TESTS,
         forked::TESTS,
         killed::TESTS,

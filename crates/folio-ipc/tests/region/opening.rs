@@ -25,6 +25,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("in_memory", in_memory),
     ("observers_change_nothing", observers_change_nothing),
     ("participants_come_and_go", participants_come_and_go),
+    ("zombies_are_dead", zombies_are_dead),
     (
         "no_more_participants_than_slots",
         no_more_participants_than_slots,
@@ -323,6 +324,22 @@ fn participants_come_and_go() {
     assert_eq!(repaired.participants, 2);
     assert_eq!(seen(), [(0, true)]);
     assert_tidy(&sample.region);
+}
+
+fn zombies_are_dead() {
+    let sample = Sample::new();
+    drop(sample.region.object::<Data<u8>>("it").unwrap());
+    let mut child = Child::start("use/it", &sample.path);
+    child.line();
+    child.kill_to_zombie();
+    assert!(sample.region.remove("it").unwrap());
+    // Its locks end with its descriptors, the last of which may close a moment after its output.
+    let seen = || sample.region.inspect().unwrap().participants[1].is_alive;
+    while seen() {
+        thread::yield_now();
+    }
+    assert_eq!(sample.region.repair().unwrap().participants, 1);
+    assert_eq!(assert_tidy(&sample.region).object_blocks, 0);
 }
 
 fn no_more_participants_than_slots() {

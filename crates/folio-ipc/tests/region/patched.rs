@@ -6,8 +6,11 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use folio_ipc::{Data, Region, RegionOptions};
+use folio_ipc::{
+    Data, LockError, LockResult, Mutex, Object, Region, RegionOptions, RwLock, Semaphore, Shared,
+};
 use rustix::fs::MemfdFlags;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -25,7 +28,7 @@ pub(crate) fn options() -> RegionOptions {
         .capacity_bytes(48 << 10)
         .participants(2)
         .threads(4)
-        .objects(4)
+        .objects(8)
 }
 
 /// A region with objects in it, one of which is removed and used, and blocks that are free.
@@ -35,12 +38,21 @@ pub(crate) fn image() -> &'static [u8] {
         let region = options().anonymous().unwrap();
         let make = |name: &str| region.object::<Data<[u64; 30]>>(name).unwrap();
         let objects = ["one", "two", "three", "four"].map(make);
+        let mutex = region.object::<Mutex<u64>>("mutex").unwrap();
+        let rwlock = region.object::<RwLock<u64>>("rwlock").unwrap();
+        let semaphore = region.object_with::<Semaphore>("semaphore", || 2).unwrap();
+        let held = (
+            mutex.lock().unwrap(),
+            rwlock.read().unwrap(),
+            semaphore.acquire().unwrap(),
+        );
         region.remove("two").unwrap();
         // As it would be found if this process were killed now: its slot, its record and its bits are there.
         let file = File::from(region.as_fd().try_clone_to_owned().unwrap());
         region.remove("four").unwrap();
         let mut bytes = vec![0; 24 << 10];
         file.read_exact_at(&mut bytes, 0).unwrap();
+        drop(held);
         drop(objects);
         bytes
     })
@@ -142,6 +154,7 @@ fn use_region(region: &Region) -> Result<(), folio_ipc::Error> {
             .open_object::<Data<[u64; 30]>>("three")
             .and_then(|one| one.set(&[7; 30])),
         region.object::<Data<[u64; 20]>>("new").map(drop),
+        use_locks(region),
         region.object::<Data<[u64; 600]>>("large").map(drop),
         region.remove("three").map(drop),
         region.grow(40 << 10),
@@ -151,4 +164,46 @@ fn use_region(region: &Region) -> Result<(), folio_ipc::Error> {
         region.check().map(drop),
     ];
     outcomes.into_iter().collect()
+}
+
+/// Tries the locks, and waits for none: somebody may be said to have them.
+fn use_locks(region: &Region) -> Result<(), folio_ipc::Error> {
+    const SHORTLY: Duration = Duration::from_micros(10);
+
+    let outcomes = [
+        with(region, "mutex", |lock: &Mutex<u64>| {
+            settle(lock.lock_timeout(SHORTLY));
+        }),
+        with(region, "rwlock", |lock: &RwLock<u64>| {
+            settle(lock.read_timeout(SHORTLY));
+            settle(lock.write_timeout(SHORTLY));
+        }),
+        with(region, "semaphore", |lock: &Semaphore| {
+            let permits = [
+                lock.acquire_timeout(SHORTLY),
+                lock.try_acquire(),
+                lock.try_acquire(),
+            ];
+            drop(permits);
+        }),
+    ];
+    outcomes.into_iter().collect()
+}
+
+fn with<T: Object>(
+    region: &Region,
+    name: &str,
+    what: impl FnOnce(&T),
+) -> Result<(), folio_ipc::Error> {
+    let object: Shared<T> = region.object(name)?;
+    what(&object);
+    Ok(())
+}
+
+/// Whatever came of it.
+fn settle<G>(outcome: LockResult<G>) {
+    match outcome {
+        Ok(guard) | Err(LockError::OwnerDied(guard)) => drop(guard),
+        Err(_) => {}
+    }
 }

@@ -219,6 +219,35 @@ fn each_routine_is_exact() {
     }
 }
 
+/// What is inlined says no more than that a page is lost, and leaves what it would write to as it was.
+#[cfg(guarded)]
+#[test]
+fn a_lost_page_ends_a_small_read_with_nothing() {
+    let page = page::size();
+    let content = pattern(2 * page, 0);
+    prepared(0);
+    let mapped = Mapped::new(2);
+    mapped.fill(&content);
+    mapped.protect(1, libc::PROT_NONE);
+    for (before, len) in cases().filter(|&(_, len)| len <= 64) {
+        let is_lost = before < len;
+        let from = mapped.base.wrapping_add(page - before);
+        let mut bytes = vec![0xEE; len];
+        // SAFETY: within the mapping, and `bytes` has as many.
+        let is_copied = unsafe { copy_out_up_to_64(bytes.as_mut_ptr(), from, len) };
+        assert_eq!(is_copied, !is_lost, "{before} of {len} bytes");
+        let same = &content[page - before..page - before + len];
+        assert!(is_copied && bytes == same || bytes.iter().all(|&byte| byte == 0xEE));
+        // SAFETY: within the mapping, and there are as many to compare with.
+        let is_same = unsafe { equals_small(from, same.as_ptr(), len) };
+        assert_eq!(
+            is_same,
+            (!is_lost && len > 0).then_some(true),
+            "{before} of {len} bytes"
+        );
+    }
+}
+
 /// A sequence that is the same in every run.
 struct Sequence(u64);
 

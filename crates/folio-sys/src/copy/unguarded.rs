@@ -7,6 +7,14 @@ pub(crate) unsafe fn load_small(_to: *mut u8, _from: *const u8, _len: usize) -> 
     false
 }
 
+pub(crate) unsafe fn load_up_to_64(_to: *mut u8, _from: *const u8, _len: usize) -> bool {
+    false
+}
+
+pub(crate) unsafe fn equals_small(_from: *const u8, _with: *const u8, _len: usize) -> Option<bool> {
+    None
+}
+
 pub(crate) unsafe fn store_small(_to: *mut u8, _from: *const u8, _len: usize) -> bool {
     false
 }

@@ -12,6 +12,7 @@ use libc::{SIG_DFL, SIG_IGN, SIGBUS, SIGSEGV, sigaction, siginfo_t, ucontext_t};
 use super::previous::{Delivery, PREVIOUS_OF_SIGBUS, PREVIOUS_OF_SIGSEGV, Previous, SLOTS};
 use crate::copy::guarded;
 use crate::survive;
+use crate::watch::protection;
 
 type Handler = unsafe extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 
@@ -126,8 +127,11 @@ fn exchange(signal: c_int, ours: &sigaction) -> io::Result<sigaction> {
     Ok(unsafe { found.assume_init() })
 }
 
+/// `SEGV_ACCERR` of `asm-generic/siginfo.h`: the page is there, and protected.
+const SEGV_ACCERR: c_int = 2;
+
 /// The handler. Async-signal-safe: it reads the fault table (constants), atomics,
-/// and calls nothing but sigaction, raise and the previous handler. Nothing here has a
+/// and calls nothing but sigaction, raise, mmap, mprotect and the previous handler. Nothing here has a
 /// destructor, so that the previous handler may leave by `siglongjmp`.
 unsafe extern "C" fn on_fault<const SLOT: usize>(
     signal: c_int,
@@ -143,15 +147,20 @@ unsafe extern "C" fn on_fault<const SLOT: usize>(
     // have failed, and that nobody has touched.
     let is_fault = code > 0 && !(signal == SIGBUS && code == BUS_MCEERR_AO);
     if is_fault {
+        // SAFETY: the kernel's siginfo, as above.
+        let info = unsafe { &*info };
+        // SAFETY: a fault that the kernel raised has an address.
+        let address = unsafe { info.si_addr() };
+        // Before the guarded copies' own faults: a copy into a page that is watched goes on.
+        if signal == SIGSEGV && code == SEGV_ACCERR && protection::open_watched_page(address.addr())
+        {
+            return;
+        }
         // SAFETY: the third argument of an SA_SIGINFO handler points to the
         // interrupted context, ours to change until the handler returns.
         if guarded::resume(unsafe { &mut (*context).uc_mcontext }) {
             return;
         }
-        // SAFETY: the kernel's siginfo, as above.
-        let info = unsafe { &*info };
-        // SAFETY: a fault that the kernel raised has an address.
-        let address = unsafe { info.si_addr() };
         let is_lost_page = signal == SIGBUS && code == libc::BUS_ADRERR;
         if is_lost_page && survive::replace_lost_page(address.addr()) {
             return;

@@ -70,6 +70,13 @@ impl Area {
         Self::of_no_file(size_bytes, protection, MapFlags::SHARED)
     }
 
+    /// Pages of no file, all zero and no other process's, at an address that the kernel chooses.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn private(size_bytes: usize) -> io::Result<Self> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        Self::of_no_file(size_bytes, protection, MapFlags::PRIVATE)
+    }
+
     /// Address space alone: its pages cannot be read, and take no memory.
     pub(crate) fn reserve(size_bytes: usize) -> io::Result<Self> {
         Self::of_no_file(size_bytes, ProtFlags::empty(), MapFlags::PRIVATE)

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::mm::{MapFlags, MprotectFlags, MsyncFlags, ProtFlags};
 
@@ -114,7 +114,8 @@ impl MappingMut {
         Ok(Self::new(mapping, None))
     }
 
-    fn new(mapping: Mapping, file: Option<OwnedFd>) -> Self {
+    fn new(mut mapping: Mapping, file: Option<OwnedFd>) -> Self {
+        mapping.protection = Some(OnceLock::new());
         Self {
             mapping: Arc::new(mapping),
             file,
@@ -166,7 +167,48 @@ impl MappingMut {
         // SAFETY: the mapping's bytes are mapped, and its pages writable, as long as this borrow
         // lasts; no reference to them is given out without a promise of that. The policy came
         // from `prepare`.
-        unsafe { write_all(start, len, policy, offset, bytes) }
+        unsafe { write_all(start, len, policy, offset, bytes) }.or_else(|error| match error {
+            WriteError::Copy(error) => self.write_watched(offset, bytes, error),
+            other => Err(other),
+        })
+    }
+
+    /// Goes on after a write that failed, if it was because the page is watched by protection and there is no
+    /// handler to see to it.
+    #[cold]
+    fn write_watched(
+        &self,
+        offset: usize,
+        bytes: &[u8],
+        error: CopyError,
+    ) -> Result<(), WriteError> {
+        let policy = self.mapping.policy;
+        let watched = self.mapping.protection_in_use();
+        let (Some(watched), FaultPolicy::Syscall) = (watched, policy) else {
+            return Err(WriteError::Copy(error));
+        };
+        let (mut done, mut outcome, mut tried) = (0, Err(error), None);
+        while let Err(CopyError::Fault { copied }) = outcome {
+            done += copied;
+            let to = self.mapping.start.as_ptr().wrapping_add(offset + done);
+            // A page that cannot be written to when it is writable is lost.
+            if tried == Some(done) || !watched.open(to.addr()) {
+                outcome = Err(CopyError::Fault { copied: 0 });
+                break;
+            }
+            tried = Some(done);
+            let rest = bytes.get(done..).unwrap_or_default();
+            // SAFETY: as in `write_all_at`, for what is left of the same bytes.
+            outcome = unsafe { copy_in(to, rest.as_ptr(), rest.len(), policy) };
+        }
+        outcome.map_err(|error| {
+            WriteError::Copy(match error {
+                CopyError::Fault { copied } => CopyError::Fault {
+                    copied: done + copied,
+                },
+                CopyError::System(error) => CopyError::System(error),
+            })
+        })
     }
 
     /// Writes the changed pages of a range to the file, and waits until they are there.
@@ -235,6 +277,10 @@ impl MappingMut {
     pub fn set_writable(&mut self, writable: bool) -> io::Result<()> {
         let mapping = &self.mapping;
         self.writable = false;
+        let watched = mapping.protection_in_use();
+        if let Some(watched) = watched {
+            watched.forbid_writing();
+        }
         let size_bytes = match self.file {
             Some(_) => mapping.pages.size_for(mapping.len()).unwrap_or(0),
             // All of its pages are mapped from the beginning.
@@ -249,6 +295,9 @@ impl MappingMut {
             // SAFETY: pages of this mapping alone. They stay readable, and all writes to
             // them go through `self`, borrowed exclusively here, which remembers.
             unsafe { rustix::mm::mprotect(mapping.area.address(0), size_bytes, flags) }?;
+        }
+        if let Some(watched) = watched.filter(|_| writable) {
+            watched.allow_writing()?;
         }
         self.writable = writable;
         Ok(())

@@ -2,10 +2,8 @@
 
 use std::io;
 
-use rustix::io::Errno;
-
 use super::Mapping;
-use crate::advice::Advice;
+use crate::advice::{Advice, UnsafeAdvice};
 
 /// A run of whole pages of a mapping: checked once, trusted after.
 #[derive(Debug, Clone, Copy)]
@@ -30,15 +28,68 @@ impl Mapping {
         let Some(advice) = advice.of_kernel() else {
             return Err(io::ErrorKind::Unsupported.into());
         };
-        let address = self.area.address(range.offset);
         // SAFETY: pages of this mapping alone. It is a shared one, of which no advice
         // in the list loses or changes a byte: what is dropped is read anew.
-        match unsafe { rustix::mm::madvise(address, range.size_bytes, advice) } {
-            Ok(()) => Ok(()),
-            // The range is right, so it is the advice that is not.
-            Err(Errno::INVAL) => Err(io::ErrorKind::Unsupported.into()),
-            Err(error) => Err(error.into()),
+        unsafe { self.madvise(range, advice) }
+    }
+
+    /// As [`advise`](Self::advise), of what does change bytes, or what becomes of them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`advise`](Self::advise).
+    ///
+    /// # Safety
+    ///
+    /// That of the advice, which each says at its place; and nobody holds a slice of these bytes.
+    pub unsafe fn advise_unsafe(
+        &self,
+        offset: usize,
+        len: usize,
+        advice: UnsafeAdvice,
+    ) -> io::Result<()> {
+        let Some(range) = self.page_range(offset, len)? else {
+            return Ok(());
+        };
+        let Some(advice) = advice.of_kernel() else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        // SAFETY: pages of this mapping alone; what becomes of them is the caller's word.
+        unsafe { self.madvise(range, advice) }
+    }
+
+    /// Tells, page by page, which of a range are in the page cache (`mincore(2)`): appends 1 or 0 for each of
+    /// the pages that hold the range.
+    ///
+    /// Linux answers 1 for all to those who neither own the file nor may write it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when the mapping does not have all of the range; otherwise the system's.
+    pub fn cached_pages(&self, offset: usize, len: usize, pages: &mut Vec<u8>) -> io::Result<()> {
+        let Some(range) = self.page_range(offset, len)? else {
+            return Ok(());
+        };
+        let before = pages.len();
+        pages.resize(before + range.size_bytes.div_ceil(crate::page::size()), 0);
+        let answers = pages.get_mut(before..).unwrap_or_default();
+        // SAFETY: the kernel writes a byte for each page of the range, and there are as many bytes; the pages
+        // themselves it only looks up.
+        let outcome = unsafe {
+            libc::mincore(
+                self.area.address(range.offset),
+                range.size_bytes,
+                answers.as_mut_ptr().cast(),
+            )
+        };
+        if outcome != 0 {
+            return Err(io::Error::last_os_error());
         }
+        // The other bits are reserved.
+        for answer in answers {
+            *answer &= 1;
+        }
+        Ok(())
     }
 
     /// Keeps a range in memory until it is unlocked or unmapped. Locks do not add up.
@@ -83,6 +134,24 @@ impl Mapping {
         // SAFETY: pages of this mapping alone; msync changes none of them.
         unsafe { rustix::mm::msync(self.area.address(range.offset), range.size_bytes, flags) }
             .map_err(io::Error::from)
+    }
+
+    /// # Safety
+    ///
+    /// What the advice does to the pages of the range is allowed.
+    unsafe fn madvise(&self, range: PageRange, advice: libc::c_int) -> io::Result<()> {
+        // SAFETY: pages of this mapping alone; the rest is the caller's word.
+        let outcome =
+            unsafe { libc::madvise(self.area.address(range.offset), range.size_bytes, advice) };
+        if outcome == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            // The range is right, so it is the advice that is not.
+            Some(libc::EINVAL) => Err(io::ErrorKind::Unsupported.into()),
+            _ => Err(error),
+        }
     }
 
     /// The pages of a range; `None` when there are none.

@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 
 use super::Mapping;
-use crate::copy::{CopyError, copy_out, copy_out_small};
+use crate::copy::{CopyError, copy_out, copy_out_small, copy_out_up_to_64, equals_small};
 use crate::fault::FaultPolicy;
 use crate::prefetch::prefetch_range;
 
@@ -180,6 +180,81 @@ impl Span {
         // SAFETY: as in `read_exact_at`: 64 bytes from here on are within the span, and no more
         // are read, and `buf` is ours alone. There is a handler, or else `small` were 0.
         unsafe { copy_out_small(buf.as_mut_ptr(), from, buf.len()) }
+    }
+
+    /// Whether the bytes from `offset` on are these, if that takes a few loads; they are compared in registers.
+    ///
+    /// `None` for any other reason: the span does not have 64 bytes more, a page is lost, there
+    /// are no bytes to compare with or more than 64, or there is no handler.
+    /// Then [`read_exact_at`](Self::read_exact_at) tells.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "as for read_small_at")]
+    #[must_use]
+    pub fn equals_small_at(&self, offset: usize, bytes: &[u8]) -> Option<bool> {
+        if offset >= self.small {
+            return None;
+        }
+        let from = self.start.as_ptr().wrapping_add(offset);
+        // SAFETY: as in `read_small_at`; `bytes` are borrowed, and overlap no mapping.
+        unsafe { equals_small(from, bytes.as_ptr(), bytes.len()) }
+    }
+
+    /// Appends the `len` bytes from `offset` on to `out`, if that takes a few loads and stores.
+    ///
+    /// False, and `out` is as it was, for any other reason: the span does not have 64 bytes more, a
+    /// page is lost, they are more than 64, there is no handler, or `out` has no room for them. Then
+    /// [`append_exact_at`](Self::append_exact_at) does it, or tells.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "as for read_small_at")]
+    #[must_use]
+    pub fn append_small_at(&self, offset: usize, len: usize, out: &mut Vec<u8>) -> bool {
+        let end = out.len();
+        // A vector's length is at most its capacity.
+        if offset >= self.small || len > out.capacity().wrapping_sub(end) {
+            return false;
+        }
+        let from = self.start.as_ptr().wrapping_add(offset);
+        let to = out.as_mut_ptr().wrapping_add(end);
+        // SAFETY: as in `read_small_at`; `out` has room for as many bytes from here on, and is
+        // ours alone.
+        if !unsafe { copy_out_up_to_64(to, from, len) } {
+            return false;
+        }
+        // SAFETY: within the capacity, and the bytes up to there were just written.
+        unsafe { out.set_len(end.wrapping_add(len)) };
+        true
+    }
+
+    /// Appends the `len` bytes from `offset` on to `out`, which makes room where it has none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read_exact_at`](Self::read_exact_at), and then `out` is as it was. No room is made for
+    /// bytes that the span does not have.
+    ///
+    /// # Panics
+    ///
+    /// As [`Vec::reserve`]: those who would rather be told reserve before.
+    pub fn append_exact_at(
+        &self,
+        offset: usize,
+        len: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ReadError> {
+        if offset > self.len || len > self.len - offset {
+            return Err(ReadError::OutOfRange);
+        }
+        out.reserve(len);
+        let from = self.start.as_ptr().wrapping_add(offset);
+        let end = out.len();
+        let to = out.as_mut_ptr().wrapping_add(end);
+        // SAFETY: `out` has room for as many bytes from here on, is ours alone and overlaps no
+        // mapping. The bytes are the span's, which are mapped while it holds its share of the
+        // mapping. The policy came from `prepare`.
+        unsafe { copy_out(to, from, len, self.policy) }.map_err(ReadError::Copy)?;
+        // SAFETY: within the capacity, and the bytes up to there were just written.
+        unsafe { out.set_len(end + len) };
+        Ok(())
     }
 
     /// Has those of the `len` bytes from `offset` on that the span has brought into the

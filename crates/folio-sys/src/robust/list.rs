@@ -69,8 +69,8 @@ pub fn current() -> Thread {
 }
 
 impl Thread {
-    /// The thread's id (`gettid(2)`), as it is in lock words; 0 for one that a parent left to its
-    /// forked child.
+    /// The thread's id (`gettid(2)`), as it is in lock words; 0 for what a parent's code left to its
+    /// forked child, until that asks for [`current`].
     #[must_use]
     #[inline]
     pub fn tid(&self) -> u32 {
@@ -97,16 +97,18 @@ impl Thread {
         }
     }
 
-    /// Puts a word into the list that this thread owns now. One that it does not own stays out.
+    /// Puts a word into the list, once it is this thread's. One that is not stays out.
     ///
     /// It must not be in the list already, and must not be given up before it is
-    /// [taken out](Self::unlink). Memory stays mapped for as long as a word in it is linked.
+    /// [taken out](Self::unlink), or the list is damaged. Memory with a linked word in it stays mapped,
+    /// even when all who could use it are gone.
     #[inline]
     pub fn link(&self, word: &RobustWord) {
         if let Some(head) = self.head() {
             if self.owns(word) {
-                // SAFETY: the head is this thread's. The word is in mapped memory, as all are, that stays so until it is
-                // unlinked (see SharedMemory's Drop).
+                // SAFETY: the head is this thread's, and its list whole, as long as those keep to the protocol
+                // whom the module names. The word is in a SharedMemory, as all are, which stays mapped
+                // until no thread has any linked (see its Drop).
                 unsafe { insert(head, word) };
             }
         }
@@ -118,7 +120,8 @@ impl Thread {
     pub fn unlink(&self, word: &RobustWord) {
         if let Some(head) = self.head() {
             if self.owns(word) && word.node.next.load(Ordering::Relaxed) != 0 {
-                // SAFETY: the head is this thread's, and the word in its list.
+                // SAFETY: the head is this thread's; the word is this thread's, too, and has a place in a
+                // list, which is this one if those keep to the protocol whom the module names.
                 unsafe { remove(head, word) };
             }
         }

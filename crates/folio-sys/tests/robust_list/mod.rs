@@ -35,7 +35,7 @@ pub(crate) fn entry_of<T>(of: *const T) -> usize {
         }
 }
 
-/// The entries of this thread's list, the one that was put in last first; all pointers of the list are looked at.
+/// The entries of this thread's list without their marks, the one that was put in last first; all pointers of the list are looked at.
 pub(crate) fn list() -> Vec<usize> {
     let mut head = ptr::null_mut::<usize>();
     let mut size_bytes = 0_usize;
@@ -57,7 +57,7 @@ pub(crate) fn list() -> Vec<usize> {
     let mut before = head;
     loop {
         // SAFETY: an entry of this thread's list.
-        let entry = unsafe { before.read_volatile() };
+        let entry = unsafe { before.read_volatile() } & !1;
         if cfg!(target_pointer_width = "64") {
             let place = ptr::with_exposed_provenance::<usize>(entry - size_of::<usize>());
             // SAFETY: glibc has the pointer back right before, in the head as well.

@@ -10,7 +10,7 @@ use zerocopy::IntoBytes;
 use super::hashes::{Hashing, Outcome};
 use super::pages::PageWriter;
 use super::{MAX_ATTEMPTS, seed_for};
-use crate::format::{Line, MAX_REACH, SLOTS, Tag};
+use crate::format::{Line, MAX_REACH, SLOTS, SlotShape};
 use placement::{Placed, Placement};
 
 /// The shape of an index that was written.
@@ -73,7 +73,7 @@ fn home_lines_for(count: u64) -> u64 {
 /// held back as a key can stray.
 struct Lines<'a> {
     pages: &'a mut PageWriter,
-    offset_bits: u32,
+    slots: SlotShape,
     held: VecDeque<Line>,
     /// How many lines were written before those that are held.
     written: u64,
@@ -83,7 +83,7 @@ impl<'a> Lines<'a> {
     fn new(pages: &'a mut PageWriter, offset_bits: u32) -> Self {
         Self {
             pages,
-            offset_bits,
+            slots: SlotShape::new(offset_bits),
             held: VecDeque::new(),
             written: 0,
         }
@@ -96,7 +96,7 @@ impl<'a> Lines<'a> {
         while self.written + MAX_REACH < line {
             self.write_line()?;
         }
-        let tag = Tag::new(hashed.hash, self.offset_bits);
+        let tag = self.slots.tag(hashed.hash);
         let positions = [line - self.written, home - self.written];
         let [line_at, home_at] = positions.map(|at| usize::try_from(at).unwrap_or(usize::MAX));
         if self.held.len() <= line_at {

@@ -22,10 +22,11 @@ const BUFFERS: usize = 3;
 /// What fills more than one buffer is summed and written by another thread.
 pub(super) struct PageWriter {
     buf: Vec<u8>,
-    /// Whole pages.
-    buf_len: usize,
     /// Where in the file `buf` begins.
     buf_offset: u64,
+    /// How much it takes: as much as there is up to the next multiple of `write_len` in the file.
+    room: usize,
+    write_len: usize,
     writing: Writing,
 }
 
@@ -55,12 +56,14 @@ pub(super) struct Mark {
 }
 
 impl PageWriter {
-    /// Leaves the first page free, for the header. Takes `buf_len` bytes at once, a number of whole pages.
-    pub(super) fn new(output: Output, sums: Spool, buf_len: usize) -> Self {
+    /// Leaves the first page free, for the header. Writes `write_len` bytes at once, a number of whole pages, from
+    /// multiples of it on.
+    pub(super) fn new(output: Output, sums: Spool, write_len: usize) -> Self {
         Self {
             buf: Vec::new(),
-            buf_len,
             buf_offset: PAGE_LEN,
+            room: room_at(PAGE_LEN, write_len),
+            write_len,
             writing: Writing::Here(Box::new(Summed {
                 output,
                 offset: PAGE_LEN,
@@ -78,7 +81,7 @@ impl PageWriter {
 
     #[inline]
     pub(super) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.buf.len() + bytes.len() < self.buf_len {
+        if self.buf.len() + bytes.len() < self.room {
             self.buf.extend_from_slice(bytes);
             return Ok(());
         }
@@ -109,7 +112,7 @@ impl PageWriter {
     /// Goes back to where it was.
     pub(super) fn rewind(&mut self, mark: &Mark) -> io::Result<()> {
         self.buf.clear();
-        self.buf_offset = mark.offset;
+        self.go_to(mark.offset);
         let summed = self.summed()?;
         summed.offset = mark.offset;
         summed.sums.truncate(mark.sums_len);
@@ -134,7 +137,7 @@ impl PageWriter {
     #[cold]
     fn write_over(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         loop {
-            let room = self.buf_len - self.buf.len();
+            let room = self.room - self.buf.len();
             let Some((now, later)) = bytes.split_at_checked(room) else {
                 self.buf.extend_from_slice(bytes);
                 return Ok(());
@@ -148,9 +151,15 @@ impl PageWriter {
         }
     }
 
+    /// Says where in the file the next buffer begins.
+    fn go_to(&mut self, offset: u64) {
+        self.buf_offset = offset;
+        self.room = room_at(offset, self.write_len);
+    }
+
     /// Has the buffer written, which holds whole pages.
     fn flush(&mut self) -> io::Result<()> {
-        self.buf_offset += self.buf.len() as u64;
+        self.go_to(self.position());
         let writer = match &mut self.writing {
             Writing::Here(summed) => {
                 summed.append(&self.buf)?;
@@ -190,6 +199,12 @@ impl PageWriter {
             _ => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
+}
+
+/// How much there is from an offset on to the next multiple of a length.
+fn room_at(offset: u64, write_len: usize) -> usize {
+    let past = offset % write_len as u64;
+    write_len - usize::try_from(past).unwrap_or(0)
 }
 
 impl Summed {

@@ -2,7 +2,7 @@
 
 use super::{
     HEAD_MAX_LEN, LINE_LEN, MAX_KEY_LEN, MAX_REACH, MAX_RECORDS_LEN, MAX_VALUE_LEN,
-    ORDER_ENTRY_LEN, PAGE_LEN, PerfectLayout, SLOTS,
+    ORDER_ENTRY_LEN, PAGE_LEN, PerfectLayout, SLOTS, SlotShape,
 };
 use crate::info::{IndexKind, Info, Section, SectionKind};
 
@@ -16,8 +16,7 @@ pub(crate) struct Layout {
     pub(crate) lines: u64,
     /// How many lines past its home line a key may stand.
     pub(crate) max_reach: u64,
-    /// At most 48.
-    pub(crate) offset_bits: u32,
+    pub(crate) slots: SlotShape,
     pub(crate) records_offset: u64,
     pub(crate) records_len: u64,
     /// The mean length of a record, in bytes; 0 if there is none.
@@ -71,7 +70,7 @@ impl Layout {
             home_lines: info.home_lines,
             lines: index.map_or(0, |index| index.len / LINE_LEN),
             max_reach,
-            offset_bits,
+            slots: SlotShape::new(offset_bits),
             records_offset: records.offset_bytes,
             records_len: records.len,
             mean_record_len: records.len.checked_div(info.count).unwrap_or(0),

@@ -1,6 +1,6 @@
 //! A line of the hash index: ten slots and what a lookup needs to know when to stop.
 
-use zerocopy::little_endian::{U16, U32};
+use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// How many records a line can point to.
@@ -34,8 +34,9 @@ impl Line {
     #[inline]
     pub(crate) fn matches(&self, tag: Tag) -> Matches<'_> {
         let mut candidates = 0_u16;
+        let [tag_high, high_mask] = [tag.bits, tag.shape.high_masks << 32].map(bits_32_to_47);
         for (slot, high) in self.high.iter().enumerate() {
-            let same = (high.get() ^ tag.high) & tag.high_mask == 0;
+            let same = (high.get() ^ tag_high) & high_mask == 0;
             candidates |= u16::from(same) << slot;
         }
         let used = u32::from(self.used).min(16);
@@ -49,10 +50,38 @@ impl Line {
         }
     }
 
+    /// The first slot that may be the tag's, by the upper sixteen bits alone, of whichever order: to be
+    /// compared with [`Slot::offset`], and there may be others.
+    ///
+    /// Four slots a word, and without a loop, whose end a processor could not foresee.
+    #[inline]
+    pub(crate) fn likely_match(&self, tag: Tag) -> Option<Slot> {
+        let HighWords(first, second, rest) = zerocopy::transmute_ref!(&self.high);
+        let pattern = u64::from(bits_32_to_47(tag.bits)).wrapping_mul(LANES);
+        // The upper bit of each lane that is equal to the pattern's, and perhaps of lanes above one that is.
+        let equal_lanes = |word: u64| {
+            let difference = (word ^ pattern) & tag.shape.high_masks;
+            difference.wrapping_sub(LANES) & !difference & (LANES << 15)
+        };
+        // The bits of a word are moved to the places that the other words leave.
+        let candidates = equal_lanes(first.get()) >> 15
+            | equal_lanes(second.get()) >> 14
+            | equal_lanes(u64::from(rest.get())) >> 13;
+        if candidates == 0 {
+            return None;
+        }
+        let bit = candidates.trailing_zeros();
+        let index = (bit & 15) * 4 + (bit >> 4);
+        Some(Slot {
+            bits: self.slot(index as usize),
+            is_used: index < u32::from(self.used),
+        })
+    }
+
     /// Whether a key with this tag, whose home is this line, may stand further on.
     #[inline]
     pub(crate) fn sends_on(&self, tag: Tag) -> bool {
-        self.strays.get() & tag.class != 0
+        self.strays.get() >> tag.class & 1 != 0
     }
 
     /// Takes the next slot for a record. The caller knows that there is one.
@@ -69,7 +98,7 @@ impl Line {
     /// Notes that a key whose home is this line stands `reach` lines further on.
     pub(crate) fn note_stray(&mut self, tag: Tag, reach: u8) {
         self.reach = self.reach.max(reach);
-        self.strays = (self.strays.get() | tag.class).into();
+        self.strays = (self.strays.get() | 1 << tag.class).into();
     }
 
     /// Whether the slots not in use are zero, as the builder leaves them.
@@ -87,40 +116,87 @@ impl Line {
     }
 }
 
-/// What of a key's hash is compared within lines.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tag {
-    /// The fingerprint, where it stands in a slot.
-    bits: u64,
-    /// The bits of a slot that are the record offset.
-    offset_mask: u64,
-    /// Bits 32 to 47 of `bits`, and which of them are fingerprint.
-    high: u16,
-    high_mask: u16,
-    /// One bit: the class of the key in [`Line::strays`].
-    class: u16,
+/// The upper parts of the slots as words.
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct HighWords(U64, U64, U32);
+
+/// The lowest bit of each lane of sixteen.
+const LANES: u64 = 0x0001_0001_0001_0001;
+
+/// How the slots of a table are divided between fingerprint and offset.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlotShape {
+    /// At most 48.
+    offset_bits: u32,
+    /// Which bits of the upper part are fingerprint, in each lane.
+    high_masks: u64,
 }
 
-impl Tag {
+impl SlotShape {
+    pub(crate) fn new(offset_bits: u32) -> Self {
+        let mut shape = Self {
+            offset_bits,
+            high_masks: 0,
+        };
+        shape.high_masks = u64::from(bits_32_to_47(!shape.offset_mask())) * LANES;
+        shape
+    }
+
+    /// What of the hash of a key stands in its slot.
     #[inline]
-    pub(crate) fn new(hash: u64, offset_bits: u32) -> Self {
+    pub(crate) fn tag(self, hash: u64) -> Tag {
         const SLOT_MASK: u64 = (1 << 48) - 1;
-        let offset_mask = (1_u64 << (offset_bits & 63)) - 1;
-        let bits = (hash << (offset_bits & 63)) & SLOT_MASK & !offset_mask;
-        Self {
-            bits,
-            offset_mask,
-            high: bits_32_to_47(bits),
-            high_mask: bits_32_to_47(!offset_mask),
+        Tag {
+            bits: hash.wrapping_shl(self.offset_bits) & SLOT_MASK,
+            shape: self,
             // Bits that neither choose the line (the upper ones) nor, in a table
             // of more than 16 MiB, are part of the fingerprint (the lower ones).
-            class: 1 << ((hash >> 24) & 15),
+            class: hash >> 24 & 15,
         }
     }
 
+    /// The bits of a slot that are the record offset.
+    #[inline]
+    fn offset_mask(self) -> u64 {
+        1_u64.wrapping_shl(self.offset_bits) - 1
+    }
+}
+
+/// What of a key's hash is compared within lines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tag {
+    /// The fingerprint, where it stands in a slot.
+    bits: u64,
+    shape: SlotShape,
+    /// The class of the key: the number of a bit of [`Line::strays`].
+    class: u64,
+}
+
+impl Tag {
     /// The slot for the record at `offset` whose key has this tag.
     pub(crate) fn slot(self, offset: u64) -> u64 {
-        self.bits | (offset & self.offset_mask)
+        self.bits | (offset & self.shape.offset_mask())
+    }
+}
+
+/// A slot with the upper sixteen bits of a tag's fingerprint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    bits: u64,
+    is_used: bool,
+}
+
+impl Slot {
+    /// The offset of its record, if it is in use and has the tag's fingerprint; otherwise one that is past
+    /// the end of the records section.
+    #[inline]
+    pub(crate) fn offset(self, tag: Tag) -> u64 {
+        if self.is_used {
+            self.bits ^ tag.bits
+        } else {
+            u64::MAX
+        }
     }
 }
 
@@ -140,8 +216,9 @@ impl Iterator for Matches<'_> {
         while self.candidates != 0 {
             let slot = self.line.slot(self.candidates.trailing_zeros() as usize);
             self.candidates &= self.candidates - 1;
-            if slot & !self.tag.offset_mask == self.tag.bits {
-                return Some(slot & self.tag.offset_mask);
+            let offset_mask = self.tag.shape.offset_mask();
+            if slot & !offset_mask == self.tag.bits {
+                return Some(slot & offset_mask);
             }
         }
         None
@@ -176,7 +253,8 @@ mod tests {
         for offset_bits in [0, 1, 20, 31, 32, 33, 40, 47, 48] {
             for used in 0..=SLOTS {
                 let mut line = Line::default();
-                let tags: Vec<_> = (0..used).map(|_| Tag::new(random(), offset_bits)).collect();
+                let shape = SlotShape::new(offset_bits);
+                let tags: Vec<_> = (0..used).map(|_| shape.tag(random())).collect();
                 let offsets: Vec<_> = (0..used)
                     .map(|_| random() & ((1 << offset_bits) - 1))
                     .collect();
@@ -186,12 +264,19 @@ mod tests {
                 assert_eq!(usize::from(line.used), used);
                 assert!(line.is_tidy());
                 // A tag of all zeros is what slots that are not in use would have.
-                for tag in tags.iter().copied().chain([Tag::new(0, offset_bits)]) {
+                for tag in tags.iter().copied().chain([shape.tag(0)]) {
                     let mut found: Vec<_> = line.matches(tag).collect();
                     let mut expected: Vec<_> = (0..used)
                         .filter(|&slot| tags[slot].bits == tag.bits)
                         .map(|slot| offsets[slot])
                         .collect();
+                    // Whichever slot is likely, it is one of them or none.
+                    let likely = line.likely_match(tag).map(|slot| slot.offset(tag));
+                    match likely.filter(|offset| *offset < 1 << offset_bits) {
+                        Some(offset) => assert!(found.contains(&offset)),
+                        None if likely.is_none() => assert!(found.is_empty()),
+                        None => {}
+                    }
                     found.sort_unstable();
                     expected.sort_unstable();
                     assert_eq!(found, expected);

@@ -40,6 +40,26 @@ impl Record {
         Self::parse_any(offset, bytes, room)
     }
 
+    /// The most frequent lengths out of the first bytes of a record whose key should be `key_len` bytes long: how long
+    /// the two lengths are, and the value's. `None` for others, right or wrong: those of another key,
+    /// of a key of 128 bytes and more, or a value of 16 KiB and more.
+    #[inline]
+    pub(crate) fn short_lengths(bytes: [u8; HEAD_MAX_LEN], key_len: usize) -> Option<(u64, u64)> {
+        let lengths = u64::from_le_bytes(bytes);
+        if lengths & 0xff != key_len as u64 || key_len >= 0x80 || key_len == 0 {
+            return None;
+        }
+        let low = lengths >> 8 & 0x7f;
+        if lengths & 0x8000 == 0 {
+            return Some((2, low));
+        }
+        let high = lengths >> 16 & 0x7f;
+        if lengths & 0x80_0000 != 0 || high == 0 {
+            return None;
+        }
+        Some((3, high << 7 | low))
+    }
+
     #[inline(never)]
     fn parse_any(offset: u64, bytes: &[u8], room: u64) -> Result<Self, &'static str> {
         let (key_len, key_len_len) = decode(bytes).ok_or(BAD_LENGTH)?;
@@ -152,6 +172,10 @@ mod tests {
                 assert!(Record::parse(7, &head[..head_len - 1], u64::MAX).is_err());
                 assert!(Record::parse(7, &head[..head_len], expected.len()).is_ok());
                 assert!(Record::parse(7, &head[..head_len], expected.len() - 1).is_err());
+                let short = Record::short_lengths(head, key_len);
+                let is_short = key_len < 128 && value_len < 1 << 14;
+                assert_eq!(short, is_short.then_some((head_len as u64, value_len)));
+                assert_eq!(Record::short_lengths(head, key_len + 1), None);
             }
         }
     }
@@ -170,6 +194,11 @@ mod tests {
         ];
         for bytes in cases {
             assert!(Record::parse(0, bytes, u64::MAX).is_err(), "{bytes:?}");
+            let mut head = [0; HEAD_MAX_LEN];
+            head[..bytes.len().min(8)].copy_from_slice(&bytes[..bytes.len().min(8)]);
+            for key_len in 0..300 {
+                assert_eq!(Record::short_lengths(head, key_len), None, "{bytes:?}");
+            }
         }
     }
 }

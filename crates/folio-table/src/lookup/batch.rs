@@ -9,10 +9,10 @@
 
 use folio::ReadAt;
 
-use super::hash_index::Probe;
 use super::perfect::{Descent, group_offset, read_len};
-use super::{Found, HEAD, Value, ValueRange, reserve};
-use crate::format::{COLUMN_LEN, Cell, Group, Line, PerfectLayout};
+use super::quick::{Lead, Quick};
+use super::{Found, HEAD, Value, ValueRange};
+use crate::format::{COLUMN_LEN, Cell, Group, LINE_LEN, Line, PerfectLayout};
 use crate::{Error, Result, Table};
 
 /// How many keys are looked up together. Each has some cache lines on their way at a
@@ -22,19 +22,26 @@ const GROUP: usize = 32;
 /// How much of a record is fetched ahead at most, in bytes; the processor goes on by itself.
 const AHEAD_MAX: u64 = 1024;
 
-/// Where a key is to be looked for first.
+/// How much of a record is fetched where only its key is looked at: its cache line, and the next one
+/// if the lengths and a key of 16 bytes are not all in it.
+const KEY_AHEAD: usize = 18;
+
+/// Where a key is to be looked for, in a table with a perfect index.
 #[derive(Clone, Copy, Debug)]
-enum Lead {
-    /// At the first record that the index names, by its offset.
-    Record(u64),
-    /// Nowhere: there is no such key.
-    None,
-    /// In so many lines after the home line.
-    Strays(u64),
-    /// In a cell of the perfect index. Its records are on their way.
+enum CellLead {
+    /// In a cell. Its records are on their way.
     Cell(Cell),
+    /// Nowhere: there is no such key.
+    Absent,
     /// As if nothing were known.
     Unknown,
+}
+
+/// A key that was found, in a batch.
+struct Hit<'h> {
+    range: ValueRange,
+    /// The value, where the lookup has read it.
+    value: Option<&'h [u8]>,
 }
 
 impl<B: ReadAt> Table<B> {
@@ -72,14 +79,18 @@ impl<B: ReadAt> Table<B> {
         keys: &[K],
         mut each: impl FnMut(usize, Option<&[u8]>),
     ) -> Result<()> {
-        let mut long = Vec::new();
-        self.in_groups(keys, self.ahead(), |index, found, head| {
-            match &found {
+        let mut read = Vec::new();
+        self.in_groups(keys, self.ahead(), |index, hit| {
+            match hit {
                 None => each(index, None),
-                Some(found) => match found.value_in(head) {
-                    Some(bytes) => each(index, Some(bytes)),
-                    None => each(index, Some(self.read_into(found.range, &mut long)?)),
-                },
+                Some(Hit {
+                    value: Some(value), ..
+                }) => each(index, Some(value)),
+                Some(Hit { range, value: None }) => {
+                    read.clear();
+                    self.append(range, &mut read)?;
+                    each(index, Some(&read));
+                }
             }
             Ok(())
         })
@@ -100,13 +111,9 @@ impl<B: ReadAt> Table<B> {
         keys: &[K],
         mut each: impl FnMut(usize, Option<Value<'_, B>>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.in_groups(keys, self.ahead(), |index, found, head| {
-            let value = found.map(|found| Value {
-                table: self,
-                found,
-                head: *head,
-            });
-            each(index, value)
+        self.in_groups(keys, self.ahead(), |index, hit| {
+            let range = hit.map(|hit| hit.range);
+            each(index, range.map(|range| Value { table: self, range }))
         })
     }
 
@@ -121,8 +128,8 @@ impl<B: ReadAt> Table<B> {
         keys: &[K],
         mut each: impl FnMut(usize, Option<ValueRange>),
     ) -> Result<()> {
-        self.in_groups(keys, HEAD, |index, found, _| {
-            each(index, found.map(|found| found.range));
+        self.in_groups(keys, KEY_AHEAD, |index, hit| {
+            each(index, hit.map(|hit| hit.range));
             Ok(())
         })
     }
@@ -143,7 +150,7 @@ impl<B: ReadAt> Table<B> {
     /// How much of a record to fetch where its value is wanted.
     #[inline]
     pub(super) fn ahead(&self) -> usize {
-        let ahead = self.layout.mean_record_len.clamp(HEAD as u64, AHEAD_MAX);
+        let ahead = self.layout.mean_record_len.min(AHEAD_MAX);
         usize::try_from(ahead).unwrap_or(HEAD)
     }
 
@@ -153,19 +160,70 @@ impl<B: ReadAt> Table<B> {
         &self,
         keys: &[K],
         ahead: usize,
-        mut each: impl FnMut(usize, Option<Found>, &[u8; HEAD]) -> Result<(), E>,
+        mut each: impl FnMut(usize, Option<Hit<'_>>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut head = [0; HEAD];
         let mut index = 0;
+        if self.layout.home_lines == 0 {
+            return self.by_cells(keys, each);
+        }
         for group in keys.chunks(GROUP) {
             let leads = self.leads(group, ahead);
             for (key, lead) in group.iter().zip(leads) {
-                let found = self.follow(lead, key.as_ref(), &mut head)?;
-                each(index, found, &head)?;
+                let key = key.as_ref();
+                let quick = match lead {
+                    Lead::Record(offset) => self.compare_quickly(offset, key),
+                    Lead::Absent => Quick::Absent,
+                    Lead::Strays(_) | Lead::Unknown => Quick::Unknown,
+                };
+                match quick {
+                    Quick::Found(range) => each(index, Some(Hit { range, value: None }))?,
+                    Quick::Absent => each(index, None)?,
+                    Quick::Unknown => self.thoroughly(key, |hit| each(index, hit))?,
+                }
                 index += 1;
             }
         }
         Ok(())
+    }
+
+    /// Looks up keys group by group, in a table without lines of a hash index.
+    #[inline(never)]
+    fn by_cells<K: AsRef<[u8]>, E: From<Error>>(
+        &self,
+        keys: &[K],
+        mut each: impl FnMut(usize, Option<Hit<'_>>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut index = 0;
+        for group in keys.chunks(GROUP) {
+            let cells = self.cells(group);
+            for (key, lead) in group.iter().zip(cells) {
+                let key = key.as_ref();
+                match (lead, &self.layout.perfect) {
+                    (CellLead::Absent, _) => each(index, None)?,
+                    (CellLead::Cell(cell), Some(perfect)) => {
+                        let mut head = [0; HEAD];
+                        let found = self.search_cell(perfect, cell, key, &mut head)?;
+                        each(index, found.as_ref().map(|found| Hit::of(found, &head)))?;
+                    }
+                    _ => self.thoroughly(key, |hit| each(index, hit))?,
+                }
+                index += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks a key up by itself: a record of another key with the same fingerprint was in the way, or something is
+    /// wrong, or the bytes are none that are read by a few instructions.
+    #[inline(never)]
+    fn thoroughly<E: From<Error>>(
+        &self,
+        key: &[u8],
+        mut each: impl FnMut(Option<Hit<'_>>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut head = [0; HEAD];
+        let found = self.search(key, &mut head)?;
+        each(found.as_ref().map(|found| Hit::of(found, &head)))
     }
 
     /// Where to look for each of at most [`GROUP`] keys.
@@ -173,49 +231,57 @@ impl<B: ReadAt> Table<B> {
     /// What is fetched is fetched in loops that do nothing else: a processor that has to walk the
     /// page tables for one address goes on only so many instructions, in which there should be as
     /// many other addresses as possible.
+    #[inline]
     fn leads<K: AsRef<[u8]>>(&self, keys: &[K], ahead: usize) -> [Lead; GROUP] {
         let mut leads = [Lead::Unknown; GROUP];
-        if let [_] = keys {
-            // Nothing to overlap with.
-            return leads;
+        let mut hashes = [0; GROUP];
+        let hashes = hashes.get_mut(..keys.len()).unwrap_or_default();
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            *hash = self.hash(key.as_ref());
         }
-        if self.layout.home_lines == 0 {
-            return self.leads_by_groups(keys);
-        }
-        let mut probes = [Probe::default(); GROUP];
-        let probes = probes.get_mut(..keys.len()).unwrap_or_default();
-        for (probe, key) in probes.iter_mut().zip(keys) {
-            *probe = self.probe(key.as_ref());
-        }
-        for probe in &*probes {
-            self.prefetch_line(probe.home);
+        for hash in &*hashes {
+            self.bytes().prefetch(self.home_offset(*hash), 1);
         }
         let mut any_strays = false;
-        for (lead, probe) in leads.iter_mut().zip(&*probes) {
-            *lead = self.lead(*probe);
+        for (lead, hash) in leads.iter_mut().zip(&*hashes) {
+            *lead = self.lead(*hash);
             any_strays |= matches!(lead, Lead::Strays(_));
         }
-        for lead in &leads {
-            self.prefetch_record(*lead, ahead);
+        for (lead, hash) in leads.iter().zip(&*hashes) {
+            match *lead {
+                Lead::Record(offset) => self.prefetch_at(offset, ahead),
+                // Few stand further on than in the second line from home.
+                Lead::Strays(_) => {
+                    let next = self.home_offset(*hash).wrapping_add(LINE_LEN);
+                    self.bytes().prefetch(next, 2 * size_of::<Line>());
+                }
+                Lead::Absent | Lead::Unknown => {}
+            }
         }
         if any_strays {
-            for (lead, probe) in leads.iter_mut().zip(&*probes) {
+            for (lead, hash) in leads.iter_mut().zip(&*hashes) {
                 if let Lead::Strays(reach) = *lead {
-                    *lead = self.lead_of_stray(*probe, reach);
-                    self.prefetch_record(*lead, ahead);
+                    *lead = self.lead_of_stray(*hash, reach);
+                    if let Lead::Record(offset) = *lead {
+                        self.prefetch_at(offset, ahead);
+                    }
                 }
             }
         }
         leads
     }
 
-    /// The same, for a table without lines of a hash index.
+    /// The cell in which to look for each of at most [`GROUP`] keys. Their records are on their way.
     #[inline(never)]
-    fn leads_by_groups<K: AsRef<[u8]>>(&self, keys: &[K]) -> [Lead; GROUP] {
-        let mut leads = [Lead::Unknown; GROUP];
+    fn cells<K: AsRef<[u8]>>(&self, keys: &[K]) -> [CellLead; GROUP] {
+        let mut leads = [CellLead::Unknown; GROUP];
         let Some(perfect) = &self.layout.perfect else {
             return leads;
         };
+        if let [_] = keys {
+            // Nothing to overlap with.
+            return leads;
+        }
         let descents = self.descend_together(perfect, keys);
         let mut numbers = [None; GROUP];
         for ((number, descent), key) in numbers.iter_mut().zip(&descents).zip(keys) {
@@ -233,11 +299,10 @@ impl<B: ReadAt> Table<B> {
                 continue;
             };
             *lead = match group.cell_of(self.hash(key.as_ref())) {
-                None => Lead::None,
+                None => CellLead::Absent,
                 Some(cell) => {
-                    let at = self.layout.records_offset.saturating_add(cell.start);
-                    self.bytes().prefetch(at, read_len(&cell));
-                    Lead::Cell(cell)
+                    self.prefetch_at(cell.start, read_len(&cell));
+                    CellLead::Cell(cell)
                 }
             };
         }
@@ -270,100 +335,19 @@ impl<B: ReadAt> Table<B> {
         descents
     }
 
-    #[inline]
-    fn prefetch_line(&self, number: u64) {
-        let at = self.line_offset(number);
-        self.bytes().prefetch(at, size_of::<Line>());
-    }
-
-    #[inline]
-    fn prefetch_record(&self, lead: Lead, ahead: usize) {
-        if let Lead::Record(offset) = lead {
-            self.prefetch_at(offset, ahead);
-        }
-    }
-
     /// Has the record at `offset` of the records section fetched, or so much of it.
     #[inline]
     pub(super) fn prefetch_at(&self, offset: u64, ahead: usize) {
-        let at = self.layout.records_offset.saturating_add(offset);
+        let at = self.layout.records_offset.wrapping_add(offset);
         self.bytes().prefetch(at, ahead);
     }
+}
 
-    /// What the home line says.
-    #[inline]
-    fn lead(&self, probe: Probe) -> Lead {
-        let mut line = Line::default();
-        if self.read_line(probe.home, &mut line).is_err() {
-            return Lead::Unknown;
+impl<'h> Hit<'h> {
+    fn of(found: &Found, head: &'h [u8; HEAD]) -> Self {
+        Self {
+            range: found.range,
+            value: found.value_in(head),
         }
-        if let Some(offset) = line.matches(probe.tag).next() {
-            return Lead::Record(offset);
-        }
-        if !line.sends_on(probe.tag) {
-            return Lead::None;
-        }
-        match self.reach(probe.home, &line) {
-            Ok(reach) => {
-                // Few stand further on than in the second line from home.
-                self.prefetch_line(probe.home + 1);
-                self.prefetch_line(probe.home + 2);
-                Lead::Strays(reach)
-            }
-            Err(_) => Lead::Unknown,
-        }
-    }
-
-    /// What the lines after the home line say.
-    fn lead_of_stray(&self, probe: Probe, reach: u64) -> Lead {
-        let mut line = Line::default();
-        for step in 1..=reach {
-            if self.read_line(probe.home + step, &mut line).is_err() {
-                return Lead::Unknown;
-            }
-            if let Some(offset) = line.matches(probe.tag).next() {
-                return Lead::Record(offset);
-            }
-        }
-        Lead::None
-    }
-
-    /// Looks a key up, beginning where the lead says.
-    #[inline]
-    fn follow(&self, lead: Lead, key: &[u8], head: &mut [u8; HEAD]) -> Result<Option<Found>> {
-        match lead {
-            Lead::Record(offset) => {
-                if let Some(found) = self.compare(offset, key, head)? {
-                    return Ok(Some(found));
-                }
-            }
-            Lead::None => return Ok(None),
-            Lead::Cell(cell) => {
-                if let Some(perfect) = &self.layout.perfect {
-                    return self.search_cell(perfect, cell, key, head);
-                }
-            }
-            Lead::Strays(_) | Lead::Unknown => {}
-        }
-        self.search_anew(key, head)
-    }
-
-    /// A record of another key with the same fingerprint was in the way, or something is wrong.
-    #[inline(never)]
-    fn search_anew(&self, key: &[u8], head: &mut [u8; HEAD]) -> Result<Option<Found>> {
-        self.search(key, HEAD, head)
-    }
-
-    /// A value, read into the beginning of `buf`.
-    fn read_into<'b>(&self, value: ValueRange, buf: &'b mut Vec<u8>) -> Result<&'b [u8]> {
-        let len = usize::try_from(value.len).unwrap_or(usize::MAX);
-        if buf.len() < len {
-            // Within the file: the record was seen to lie within the records section.
-            reserve(buf, value.len - buf.len() as u64)?;
-            buf.resize(len, 0);
-        }
-        let to = buf.get_mut(..len).unwrap_or_default();
-        self.bytes().read_exact_at(value.offset_bytes, to)?;
-        Ok(to)
     }
 }

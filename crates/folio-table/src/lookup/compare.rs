@@ -9,7 +9,6 @@ use crate::{Error, Result, Table};
 impl<B: ReadAt> Table<B> {
     /// Reads the beginning of the record at `offset` of the records section into `head`, and
     /// says where its value is if its key is this one.
-    #[inline]
     pub(super) fn compare(
         &self,
         offset: u64,

@@ -1,14 +1,13 @@
 //! The hash index: where a key would have its slot, and the lines there.
 
 use folio::ReadAt;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 use zerocopy::IntoBytes;
 
 use crate::format::{LINE_LEN, Line, SLOTS, Tag, home_line};
 use crate::{Error, Result, Table};
 
 /// Where the hash index would have a key, and by which mark.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
     pub(super) home: u64,
     pub(super) tag: Tag,
@@ -17,10 +16,10 @@ pub(super) struct Probe {
 impl<B: ReadAt> Table<B> {
     #[inline]
     pub(super) fn probe(&self, key: &[u8]) -> Probe {
-        let hash = xxh3_64_with_seed(key, self.layout.seed);
+        let hash = self.hash(key);
         Probe {
             home: home_line(hash, self.layout.home_lines),
-            tag: Tag::new(hash, self.layout.offset_bits),
+            tag: self.layout.slots.tag(hash),
         }
     }
 

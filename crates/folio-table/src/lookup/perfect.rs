@@ -5,7 +5,6 @@ mod cell;
 mod fences;
 
 use folio::ReadAt;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 use zerocopy::IntoBytes;
 
 use super::HEAD;
@@ -33,12 +32,6 @@ impl<B: ReadAt> Table<B> {
             Some(cell) => self.search_cell(perfect, cell, key, head),
             None => Ok(None),
         }
-    }
-
-    /// The hash by which a group gives a key its cell.
-    #[inline]
-    pub(super) fn hash(&self, key: &[u8]) -> u64 {
-        xxh3_64_with_seed(key, self.layout.seed)
     }
 
     /// What looking for the key in the cell where it would be comes to.

@@ -5,7 +5,7 @@ use std::fmt;
 use folio::ReadAt;
 
 use super::{HEAD, reserve};
-use crate::{Result, Table};
+use crate::{Error, Result, Table};
 
 /// Where a value stands in the file of its table.
 ///
@@ -21,8 +21,6 @@ pub struct ValueRange {
 
 /// A value that [`Table::find`] has found, its length known and its bytes still to be taken.
 ///
-/// Of a short record, the lookup has read the value as well; it is not read again then.
-///
 /// ```
 /// # let mut builder = folio_table::Builder::new();
 /// # builder.add(1, b"name", b"folio")?;
@@ -35,12 +33,10 @@ pub struct ValueRange {
 /// ```
 pub struct Value<'a, B> {
     pub(super) table: &'a Table<B>,
-    pub(super) found: Found,
-    /// The first bytes of the record.
-    pub(super) head: [u8; HEAD],
+    pub(super) range: ValueRange,
 }
 
-/// What a lookup has found, beside the first bytes of the record.
+/// What a thorough lookup has found, beside the first bytes of the record.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) range: ValueRange,
@@ -62,21 +58,21 @@ impl<B: ReadAt> Value<'_, B> {
     #[must_use]
     #[inline]
     pub fn len(&self) -> u64 {
-        self.found.range.len
+        self.range.len
     }
 
     /// Whether it has no bytes.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.found.range.len == 0
+        self.range.len == 0
     }
 
     /// Where it stands, for [`Table::read_value`].
     #[must_use]
     #[inline]
     pub fn range(&self) -> ValueRange {
-        self.found.range
+        self.range
     }
 
     /// Appends the value to `out`. On an error, `out` is as before.
@@ -86,29 +82,52 @@ impl<B: ReadAt> Value<'_, B> {
     /// Those of [`Table::read_value`].
     #[inline]
     pub fn append_to(&self, out: &mut Vec<u8>) -> Result<()> {
-        self.table.append(&self.found, &self.head, out)
+        self.table.append(self.range, out)
     }
 }
 
 impl<B: ReadAt> Table<B> {
-    /// Appends what was found to `out`. On an error, `out` is as before.
+    /// Appends a value to `out`. On an error, `out` is as before.
     #[inline]
-    pub(super) fn append(&self, found: &Found, head: &[u8; HEAD], out: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn append(&self, value: ValueRange, out: &mut Vec<u8>) -> Result<()> {
+        let len = usize::try_from(value.len).unwrap_or(usize::MAX);
+        match self.bytes().append_at(value.offset_bytes, len, out) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(not_appended(value.len, out, error)),
+        }
+    }
+
+    /// The same where the lookup may have read the value.
+    pub(super) fn append_found(
+        &self,
+        found: &Found,
+        head: &[u8; HEAD],
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         match found.value_in(head) {
             Some(value) => {
                 reserve(out, found.range.len)?;
                 out.extend_from_slice(value);
                 Ok(())
             }
-            None => self.read_value(found.range, out),
+            None => self.append(found.range, out),
         }
+    }
+}
+
+/// Whether it was for want of memory.
+#[cold]
+fn not_appended(len: u64, out: &mut Vec<u8>, error: folio::Error) -> Error {
+    match reserve(out, len) {
+        Ok(()) => error.into(),
+        Err(no_room) => no_room,
     }
 }
 
 impl<B> fmt::Debug for Value<'_, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Value")
-            .field("range", &self.found.range)
+            .field("range", &self.range)
             .finish_non_exhaustive()
     }
 }

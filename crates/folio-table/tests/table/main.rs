@@ -18,6 +18,7 @@ mod ordered;
 mod out_of_core;
 mod patched;
 mod perfect;
+mod quick;
 mod random;
 mod small;
 mod uses;

@@ -102,11 +102,13 @@ fn loom_barrier_breaks_when_one_dies() {
 fn loom_barrier_waits_end() {
     explore("barrier, 1 of 2 with a deadline", Some(3), |_| {
         let world = World::new(true, Places::<2>::new());
-        let hasty = world.spawn(1, None, |here, it| match it.meet(here, Limit::Until(Soon)) {
-            Ok(()) => {}
-            Err(failure) => {
-                assert_eq!(failure, Failure::TimedOut);
-                it.meet(here, Limit::Never).unwrap();
+        let hasty = world.spawn(1, None, |here, it| {
+            match it.meet(here, Limit::Until(Soon)) {
+                Ok(()) => {}
+                Err(failure) => {
+                    assert_eq!(failure, Failure::TimedOut);
+                    it.meet(here, Limit::Never).unwrap();
+                }
             }
         });
         world.run(0, None, |here, it| it.meet(here, Limit::Never).unwrap());

@@ -81,14 +81,18 @@ fn loom_condvar_one_for_each() {
 
 #[test]
 fn loom_condvar_all_at_once() {
-    explore("condvar, 2 waiters and a notification of all", Some(2), |_| {
-        let world = World::new(true, Queue::new());
-        let one = world.spawn(1, None, |here, queue| queue.take(here));
-        let two = world.spawn(2, None, |here, queue| queue.take(here));
-        world.run(0, None, |here, queue| queue.give(here, 2, u32::MAX));
-        one.join().unwrap();
-        two.join().unwrap();
-    });
+    explore(
+        "condvar, 2 waiters and a notification of all",
+        Some(2),
+        |_| {
+            let world = World::new(true, Queue::new());
+            let one = world.spawn(1, None, |here, queue| queue.take(here));
+            let two = world.spawn(2, None, |here, queue| queue.take(here));
+            world.run(0, None, |here, queue| queue.give(here, 2, u32::MAX));
+            one.join().unwrap();
+            two.join().unwrap();
+        },
+    );
 }
 
 fn waiter_dies(fate: Fate) {
@@ -107,7 +111,7 @@ fn waiter_dies(fate: Fate) {
 #[test]
 fn loom_condvar_deaths() {
     explore_each_death("condvar, 1 of 2 waiters dies", Some(2), waiter_dies);
-    explore_each_death("condvar, who notifies dies", Some(3), |fate| {
+    explore_each_death("condvar, who notifies dies", Some(2), |fate| {
         let world = World::new(true, Queue::new());
         let doomed = world.spawn(1, Some(fate), |here, queue| queue.give(here, 1, 1));
         let waiter = world.spawn(2, None, |here, queue| queue.take(here));

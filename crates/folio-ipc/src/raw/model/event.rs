@@ -25,7 +25,7 @@ fn loom_event_manual_wakes_all() {
 
 #[test]
 fn loom_event_automatic_wakes_one_each() {
-    explore("event, automatic, 2 who take turns", Some(3), |_| {
+    explore("event, automatic, 2 who take turns", Some(2), |_| {
         let world = World::new(true, [AtomicU32::new(0), AtomicU32::new(0)]);
         let other = world.spawn(1, None, |here, [ping, pong]| {
             for _ in 0..2 {
@@ -73,12 +73,16 @@ fn loom_event_deaths() {
         let other = world.spawn(2, None, |here, word| {
             wait(&here.bare(), word, Reset::Automatic, Limit::Never).unwrap();
         });
-        world.run(0, None, |here, word| set(&here.bare(), word, Reset::Automatic));
+        world.run(0, None, |here, word| {
+            set(&here.bare(), word, Reset::Automatic)
+        });
         // The dead may have taken it, and so may the other.
         while is_set(world.shared()) {
             loom::thread::yield_now();
         }
-        world.run(0, None, |here, word| set(&here.bare(), word, Reset::Automatic));
+        world.run(0, None, |here, word| {
+            set(&here.bare(), word, Reset::Automatic)
+        });
         doomed.join().unwrap();
         other.join().unwrap();
     });
@@ -106,7 +110,9 @@ fn loom_event_deadlines() {
                 wait(&here.bare(), word, Reset::Automatic, Limit::Never).unwrap();
             }
         });
-        world.run(0, None, |here, word| set(&here.bare(), word, Reset::Automatic));
+        world.run(0, None, |here, word| {
+            set(&here.bare(), word, Reset::Automatic)
+        });
         hasty.join().unwrap();
         assert!(!is_set(world.shared()));
     });

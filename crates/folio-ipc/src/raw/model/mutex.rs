@@ -161,7 +161,11 @@ fn loom_mutex_attempts() {
         doomed.join().unwrap();
         let before = world.shared().one.load(Relaxed);
         world.run(0, None, attempt);
-        assert_eq!(world.shared().one.load(Relaxed), before + 1, "nobody has it");
+        assert_eq!(
+            world.shared().one.load(Relaxed),
+            before + 1,
+            "nobody has it"
+        );
     });
 }
 

@@ -48,25 +48,33 @@ impl<const COUNT: usize> Permits<COUNT> {
         let held = &self.held[index as usize];
         held.store(env.tid(), Relaxed);
         env.reached("holding");
-        assert_eq!(held.load(Relaxed), env.tid(), "somebody else has the permit");
+        assert_eq!(
+            held.load(Relaxed),
+            env.tid(),
+            "somebody else has the permit"
+        );
         release(&env, self, index);
     }
 }
 
 #[test]
 fn loom_semaphore_one_permit() {
-    explore("semaphore, 1 permit, 2 processes that take it twice", Some(4), |_| {
-        let world = World::new(true, Permits::<1>::new());
-        let other = world.spawn(1, None, |here, it| {
-            it.pass(here);
-            it.pass(here);
-        });
-        world.run(0, None, |here, it| {
-            it.pass(here);
-            it.pass(here);
-        });
-        other.join().unwrap();
-    });
+    explore(
+        "semaphore, 1 permit, 2 processes that take it twice",
+        Some(4),
+        |_| {
+            let world = World::new(true, Permits::<1>::new());
+            let other = world.spawn(1, None, |here, it| {
+                it.pass(here);
+                it.pass(here);
+            });
+            world.run(0, None, |here, it| {
+                it.pass(here);
+                it.pass(here);
+            });
+            other.join().unwrap();
+        },
+    );
 }
 
 #[test]
@@ -87,6 +95,34 @@ fn loom_semaphore_three_processes() {
         one.join().unwrap();
         two.join().unwrap();
     });
+}
+
+#[test]
+fn loom_semaphore_permits_that_are_kept() {
+    explore(
+        "semaphore, 2 permits given back to 2 that keep them",
+        Some(2),
+        |_| {
+            let world = World::new(true, Permits::<2>::new());
+            world.run(0, None, |here, it| {
+                let given = [(); 2].map(|()| acquire(&here.bare(), it, Limit::Never).unwrap());
+                assert_ne!(given[0], given[1]);
+            });
+            let keepers = [1, 2].map(|record| {
+                world.spawn(record, None, |here, it| {
+                    acquire(&here.bare(), it, Limit::Never).unwrap();
+                })
+            });
+            world.run(0, None, |here, it| {
+                release(&here.bare(), it, 0);
+                release(&here.bare(), it, 1);
+            });
+            // Nobody who keeps a permit wakes anybody any more.
+            for keeper in keepers {
+                keeper.join().unwrap();
+            }
+        },
+    );
 }
 
 #[test]
