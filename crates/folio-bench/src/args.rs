@@ -116,3 +116,23 @@ impl Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_folio_command_its_rows_say_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            rows: Vec::new(),
+            quick: true,
+            keys: None,
+            folio: folder.path().join("folio"),
+        };
+        let why = settings.folio().unwrap_err();
+        assert!(why.0.starts_with("there is no folio command at "));
+        std::fs::write(&settings.folio, "").unwrap();
+        assert_eq!(settings.folio(), Ok(settings.folio.as_path()));
+    }
+}

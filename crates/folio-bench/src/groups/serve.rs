@@ -224,11 +224,4 @@ mod tests {
         assert_eq!(requests_a_second(csv), Some(1_234_567.88));
         assert_eq!(requests_a_second("WARNING: no\n"), None);
     }
-
-    #[test]
-    fn without_a_folio_command_the_row_says_so() {
-        let folder = tempfile::tempdir().unwrap();
-        let why = start_folio(&folder.path().join("folio"), folder.path(), 1).unwrap_err();
-        assert!(why.0.starts_with("there is no folio command at "));
-    }
 }

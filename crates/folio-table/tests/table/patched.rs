@@ -10,7 +10,7 @@ use folio::ReadAt;
 use folio_table::{Builder, Error, IndexKind, Table, Verify};
 
 use crate::small::{self, PAGE, Section, field};
-use crate::uses::{use_all, use_batches, use_order};
+use crate::uses::{use_all, use_batches, use_order, use_slices};
 
 type Records = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -54,7 +54,7 @@ enum Mended {
 
 /// Makes the table that `input` spells, and does with it all that can be done.
 ///
-/// The first byte chooses when it is checked and what is mended, the second a whole table; each 8 bytes after them are a
+/// The first byte chooses when it is checked, what is done with it and what is mended, the second a whole table; each 8 bytes after them are a
 /// change. Or the bytes after them are all that there is.
 ///
 /// # Panics
@@ -70,10 +70,15 @@ pub(crate) fn run(input: &[u8]) {
         2 => Verify::Touch,
         _ => Verify::Always,
     };
+    // All that can be done at once is slow.
+    let parts = match first >> 2 & 7 {
+        0 => Parts::ALL,
+        parts => Parts(parts),
+    };
     let shape = usize::from(*second) % (WHOLE.len() + 1);
     let Some((records, whole)) = WHOLE.get(shape) else {
         // Nothing that anybody built.
-        exercise(rest, verify);
+        exercise(rest, verify, parts);
         return;
     };
     let mut bytes = whole.clone();
@@ -92,7 +97,7 @@ pub(crate) fn run(input: &[u8]) {
     if mended == Mended::All {
         small::mend_header(&mut bytes);
     }
-    exercise(&bytes, verify);
+    exercise(&bytes, verify, parts);
     if mended == Mended::Nothing && matches!(verify, Verify::Touch | Verify::Always) {
         never_wrong(&bytes, verify, records);
     }
@@ -130,19 +135,43 @@ fn apply(bytes: &mut [u8], whole: &[u8], change: [u8; 8]) {
     }
 }
 
-/// Does all that can be done: whatever the answers, they come, and agree.
-fn exercise(bytes: &[u8], verify: Verify) {
+/// What is done with a table, beside verifying it.
+#[derive(Clone, Copy)]
+struct Parts(u8);
+
+impl Parts {
+    const LOOKUPS: Self = Self(1);
+    const BATCHES: Self = Self(2);
+    const ORDER: Self = Self(4);
+    const ALL: Self = Self(7);
+
+    fn has(self, part: Self) -> bool {
+        self.0 & part.0 != 0
+    }
+}
+
+/// Does what can be done: whatever the answers, they come, and agree.
+fn exercise(bytes: &[u8], verify: Verify, parts: Parts) {
     match Table::options().verify(verify).from_bytes(bytes, "patched") {
         Ok(table) => {
-            use_all(&table);
-            use_batches(&table);
-            use_order(&table);
+            if parts.has(Parts::LOOKUPS) {
+                use_all(&table);
+            }
+            if parts.has(Parts::BATCHES) {
+                use_batches(&table);
+            }
+            if parts.has(Parts::ORDER) {
+                use_order(&table);
+            }
         }
         Err(error) => assert!(!matches!(error, Error::Bytes(_)), "{error}"),
     }
     let Ok(table) = Table::from_bytes(bytes, "patched") else {
         return;
     };
+    if parts.has(Parts::LOOKUPS) {
+        use_slices(&table);
+    }
     let stands = table.verify(|_| ()).is_ok();
     let found = table.verify_all(NonZeroUsize::MIN, |_| ());
     assert_eq!(found.is_whole(), stands, "{found:?}");

@@ -29,6 +29,17 @@ pub(crate) fn use_all<B: ReadAt>(table: &Table<B>) {
     assert!(records <= table.count() + 1, "{records} records");
 }
 
+/// Values as slices, of bytes that nobody changes.
+pub(crate) fn use_slices<B: ReadAt + AsRef<[u8]>>(table: &Table<B>) {
+    for (key, _) in small::records() {
+        match (table.get_slice(key), table.get(key)) {
+            (Ok(slice), Ok(value)) => assert_eq!(slice, value.as_deref()),
+            (Err(slice), Err(value)) => assert_eq!(slice.to_string(), value.to_string()),
+            (slice, value) => panic!("{slice:?}, but {value:?}"),
+        }
+    }
+}
+
 /// Batches of these keys, and of as many that are not there.
 pub(crate) fn use_batches<B: ReadAt>(table: &Table<B>) {
     let there = small::records().iter().map(|(key, _)| key.clone());
@@ -54,7 +65,12 @@ pub(crate) fn use_order<B: ReadAt>(table: &Table<B>) {
     for rank in [1, 100, u64::MAX] {
         let nth = table.nth(rank);
         assert!(rank < table.count() || matches!(nth, Ok(None)));
+        assert!(rank < table.count() || matches!(table.nth_key(rank), Ok(None)));
     }
+    for end in [table.first(), table.last()].into_iter().flatten() {
+        assert!(end.is_none() == (table.count() == 0));
+    }
+    use_ranges(table);
     // From both ends in turn, with errors passed over as long as something is left.
     if let Ok(mut scan) = table.scan(..) {
         for turn in 0..120 {
@@ -73,6 +89,26 @@ pub(crate) fn use_order<B: ReadAt>(table: &Table<B>) {
                 }
             }
         }
+    }
+}
+
+/// Parts of the order, and parts of these.
+fn use_ranges<B: ReadAt>(table: &Table<B>) {
+    if let Ok(found) = table.range("key-02".."key-04") {
+        let found = found.count() as u64;
+        assert!(found <= table.count() + 1, "{found} found");
+    }
+    if let Ok(mut scan) = table.scan_prefix("key-0") {
+        let before = scan.remaining();
+        if scan.narrow("key-03"..="key-07").is_ok() {
+            assert!(scan.remaining() <= before);
+        }
+        let mut passed = 0;
+        let _ = scan.for_each(|_, _| {
+            passed += 1;
+            Ok::<(), Error>(())
+        });
+        assert!(passed <= before, "{passed} of {before}");
     }
 }
 
@@ -103,6 +139,23 @@ fn get_many<B: ReadAt>(table: &Table<B>, keys: &[Vec<u8>]) -> Answers<Option<Vec
     let result = table.get_many(keys, |index, value| {
         assert_eq!(index, answers.len());
         answers.push(value.map(<[u8]>::to_vec));
+    });
+    (answers, result.err().map(|error| error.to_string()))
+}
+
+/// The lengths and the bytes of values, read one after the other as they are found.
+fn find_many<B: ReadAt>(table: &Table<B>, keys: &[Vec<u8>]) -> Answers<Option<Vec<u8>>> {
+    let mut answers = Vec::new();
+    let result = table.find_many(keys, |index, value| {
+        assert_eq!(index, answers.len());
+        let mut out = Vec::new();
+        if let Some(value) = &value {
+            value.append_to(&mut out)?;
+            assert_eq!(value.len(), out.len() as u64);
+            assert_eq!(value.range().len, value.len());
+        }
+        answers.push(value.is_some().then_some(out));
+        Ok::<(), Error>(())
     });
     (answers, result.err().map(|error| error.to_string()))
 }
@@ -144,6 +197,7 @@ fn one_by_one<T>(
 pub(crate) fn agree_on<B: ReadAt>(table: &Table<B>, keys: &[Vec<u8>]) -> Answers<Option<Vec<u8>>> {
     let single = one_by_one(keys, |key| table.get(key));
     assert_eq!(get_many(table, keys), single);
+    assert_eq!(find_many(table, keys), single);
     let located = one_by_one(keys, |key| table.locate(key));
     assert_eq!(locate_many(table, keys), located);
     let contained = one_by_one(keys, |key| table.contains(key));
