@@ -1,6 +1,9 @@
 //! Trackers in forked children, and in a sandbox. Forking needs a process of one thread, so this test has
 //! no harness.
-#![expect(unsafe_code, reason = "libc's prctl makes the sandbox")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "libc's prctl makes the sandbox")
+)]
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use folio::{DirtyTracker, Draft, Error, Map, TrackingMethod};
