@@ -18,22 +18,28 @@
 //!
 //! | to take a word | to give it up |
 //! |---|---|
-//! | [`announce`](Thread::announce) | [`announce`](Thread::announce) |
-//! | compare and exchange: 0 to the thread's id | [`unlink`](Thread::unlink) |
-//! | [`link`](Thread::link) | exchange by 0, wake one if `WAITERS` was set |
-//! | [`concluded`](Thread::concluded) | [`concluded`](Thread::concluded) |
+//! | [`announce`](Thread::announce) | [`announce_release`](Thread::announce_release) |
+//! | compare and exchange: 0 to the thread's id | exchange by 0, wake one if `WAITERS` was set |
+//! | if it was not taken: [`withdraw`](Thread::withdraw) | [`concluded`](Thread::concluded) |
 //!
-//! A thread that dies between the two steps in the middle has the word, or has given it up without waking
-//! anybody, and no list says so. That is what is announced: the kernel looks at this one word, too,
-//! and wakes a waiter if it finds it 0. Announcing alone, without ever linking, is enough for
-//! what is owned by no more than one word at a time.
+//! What is announced (`list_op_pending`) the kernel looks at, too: it marks the word if it is the thread's, and
+//! wakes a waiter if it finds it 0, given up by a thread that had no time to wake anybody. So a word
+//! need not be in the list as long as it is the last that its thread took, which takes two stores; it is put there when another is
+//! announced. Most words are given up before.
+//!
+//! The libc announces its own robust mutexes (`PTHREAD_MUTEX_ROBUST`) in the same place, and leaves nothing announced. A word that
+//! is held meanwhile, the last one taken, is not marked by the kernel if its thread dies after that: others
+//! must find out by themselves.
+//!
+//! Nothing here may be called from a signal handler.
 //!
 //! # Whom it trusts
 //!
-//! A linked word holds addresses of this process, which [`unlink`](Thread::unlink), and the libc when it
-//! links or unlinks a neighbour, take for what they are. Whoever can write to the word's memory can
-//! therefore have this process write an address elsewhere. So link words only in memory to which
-//! nobody writes whom this process need not trust; announcing puts no address there.
+//! A linked word holds addresses of this process, which the libc and [`Thread`], when they link or unlink
+//! a neighbour, take for what they are. Whoever can write to the word's memory can
+//! therefore have this process write an address elsewhere. So only words in memory to which
+//! nobody writes whom this process need not trust should be announced as ones that may be linked; announcing puts no address there.
+//! Of the others, only the last one that was taken is given back by the kernel.
 //!
 //! What goes wrong in trusted memory by accident, a word given up while it is linked or a node overwritten, harms the
 //! process as a mutex of the libc's would that was treated so.
@@ -54,13 +60,10 @@
 //! let lock = memory.pin::<robust::RobustWord>(0).unwrap();
 //!
 //! let thread = robust::current();
-//! thread.announce(&lock);
+//! thread.announce(&lock, true);
 //! lock.word().compare_exchange(0, thread.tid(), Acquire, Relaxed).expect("it is free");
-//! thread.link(&lock);
-//! thread.concluded();
 //! // Here the word is this thread's. To die here is to leave OWNER_DIED in it.
-//! thread.announce(&lock);
-//! thread.unlink(&lock);
+//! thread.announce_release(&lock);
 //! if lock.word().swap(0, Release) & futex::WAITERS != 0 {
 //!     futex::wake(lock.word(), 1);
 //! }

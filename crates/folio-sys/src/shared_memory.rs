@@ -15,7 +15,7 @@ use rustix::mm::ProtFlags;
 use crate::fault::FaultPolicy;
 use crate::mapping::{Area, CopyError, ReadError, SHARED, WriteError, read_exact, write_all};
 use crate::page;
-use crate::survive::{Survivor, Use};
+use crate::survive::{self, Survivor, Use};
 pub use pinned::{Pinned, Word};
 
 /// What a [`SharedMemory`] is mapped for.
@@ -76,7 +76,7 @@ pub struct SharedMemory {
     growing: Mutex<()>,
     /// Offsets of words that were in a list of the kernel's when a [`Pinned`] let go of them: see
     /// `Drop`.
-    left_linked: Mutex<Vec<usize>>,
+    left_owned: Mutex<Vec<usize>>,
     pages: ManuallyDrop<Pages>,
     file: OwnedFd,
 }
@@ -144,7 +144,7 @@ impl SharedMemory {
             capacity,
             failed_copies: AtomicUsize::new(0),
             growing: Mutex::new(()),
-            left_linked: Mutex::new(Vec::new()),
+            left_owned: Mutex::new(Vec::new()),
             pages: ManuallyDrop::new(Pages { survivor, area }),
             file,
         })
@@ -216,8 +216,9 @@ impl SharedMemory {
                 },
             )?;
         }
-        self.len.store(len, Ordering::Release);
+        // In this order: whoever has seen the length finds as many words.
         self.words.store(self.access.words(len), Ordering::Release);
+        self.len.store(len, Ordering::Release);
         Ok(())
     }
 
@@ -226,6 +227,9 @@ impl SharedMemory {
     #[must_use]
     #[inline]
     pub fn lost_pages(&self) -> usize {
+        if !survive::any_lost() {
+            return 0;
+        }
         let replaced = self.pages.survivor.as_ref().map_or(0, Survivor::torn_pages);
         replaced.saturating_add(self.failed_copies.load(Ordering::Acquire))
     }
@@ -340,6 +344,7 @@ impl SharedMemory {
     fn count_lost(&self, cause: &CopyError) {
         if let CopyError::Fault { .. } = cause {
             self.failed_copies.fetch_add(1, Ordering::Release);
+            survive::note_lost();
         }
     }
 }
@@ -376,14 +381,14 @@ fn whole_pages(len: usize) -> Option<usize> {
 
 impl Drop for SharedMemory {
     fn drop(&mut self) {
-        let left_linked = self
-            .left_linked
+        let left_owned = self
+            .left_owned
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        let left_linked = std::mem::take(left_linked);
-        if left_linked
+        let left_owned = std::mem::take(left_owned);
+        if left_owned
             .into_iter()
-            .any(|offset| pinned::is_linked_at(self, offset))
+            .any(|offset| pinned::is_owned_at(self, offset))
         {
             // A thread ended its use without giving up the word, and the kernel and the
             // libc still follow its list: so the pages stay mapped for ever.

@@ -44,12 +44,26 @@ pub(crate) enum Use {
     ReadWrite,
 }
 
+/// Whether any page was ever lost.
+static ANY_LOST: AtomicBool = AtomicBool::new(false);
+
 /// The first entry. Entries are put in front, and none is ever taken out.
 static FIRST: AtomicPtr<Entry> = AtomicPtr::new(ptr::null_mut());
 
 /// The entries that nobody uses. Its lock also keeps changes of the list apart; the handler
 /// takes it in no case.
 static FREE: Mutex<Vec<&'static Entry>> = Mutex::new(Vec::new());
+
+/// Whether a page was lost in any mapping of this process that [`note_lost`] was told of, or that survived.
+#[inline]
+pub(crate) fn any_lost() -> bool {
+    ANY_LOST.load(Ordering::Acquire)
+}
+
+/// Says that a page was lost, and was counted where it belongs.
+pub(crate) fn note_lost() {
+    ANY_LOST.store(true, Ordering::Release);
+}
 
 impl Survivor {
     /// Has pages replaced from now on that are lost between two addresses.
@@ -185,6 +199,7 @@ fn replace(address: usize, entry: &Entry, used: Use) -> bool {
     };
     if replaced.is_ok() {
         entry.torn_pages.fetch_add(1, Ordering::Release);
+        note_lost();
     }
     replaced.is_ok()
 }

@@ -228,7 +228,7 @@ fn locks_are_seen_from_other_pid_namespaces() {
 fn a_child_owns_no_word() {
     use folio_sys::futex::OWNER_DIED;
     use folio_sys::robust::{self, RobustWord};
-    use robust_list::{entry_of, give_up, list, take};
+    use robust_list::{announced_and_linked, entry_of, give_up, take};
 
     let file = tempfile::tempfile().expect("a file");
     file.set_len(4096).expect("some room");
@@ -243,13 +243,13 @@ fn a_child_owns_no_word() {
         assert_eq!((thread.tid(), thread.kernel_recovers()), (0, false));
         let own = robust::current();
         assert_eq!(own.tid(), std::process::id());
-        assert_eq!(list(), []);
+        assert_eq!(announced_and_linked(), (None, vec![]));
         for thread in [thread, own] {
-            thread.announce(&of_parent);
-            thread.link(&of_parent);
-            thread.unlink(&of_parent);
-            thread.concluded();
-            assert_eq!(list(), []);
+            thread.announce_release(&of_parent);
+            assert_eq!(announced_and_linked(), (None, vec![]));
+            thread.announce(&of_parent, true);
+            thread.withdraw(&of_parent);
+            assert_eq!(announced_and_linked(), (None, vec![]));
         }
         take(own, &of_child);
         kill_self();
@@ -260,7 +260,7 @@ fn a_child_owns_no_word() {
     );
     assert_eq!(of_child.word().load(Relaxed), OWNER_DIED);
     assert_eq!(of_parent.word().load(Relaxed), std::process::id());
-    assert_eq!(list(), [entry]);
+    assert_eq!(announced_and_linked(), (Some(entry), vec![]));
     give_up(thread, &of_parent);
-    assert_eq!(list(), []);
+    assert_eq!(announced_and_linked(), (None, vec![]));
 }

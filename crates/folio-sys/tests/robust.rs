@@ -22,7 +22,7 @@ use folio_sys::process::kill_self;
 use folio_sys::robust::{self, RobustWord};
 use folio_sys::shared_memory::{Access, Pinned, SharedMemory};
 
-use robust_list::{entry_of, give_up, list, take};
+use robust_list::{announced_and_linked, entry_of, give_up, take};
 
 /// How long anything may take, on the slowest machine there is.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -121,6 +121,45 @@ fn orders() -> Vec<[usize; 4]> {
     orders
 }
 
+/// What a thread's list is to be like.
+#[derive(Default, Debug, PartialEq)]
+struct Expected {
+    announced: Option<usize>,
+    linked: Vec<usize>,
+}
+
+impl Expected {
+    fn take_word(&mut self, entry: usize) {
+        if let Some(before) = self.announced.replace(entry) {
+            self.linked.insert(0, before);
+        }
+    }
+
+    /// The libc leaves nothing announced.
+    fn lock_mutex(&mut self, entry: usize) {
+        self.announced = None;
+        self.linked.insert(0, entry);
+    }
+
+    fn give_up_word(&mut self, entry: usize) {
+        if let Some(other) = self.announced.take().filter(|&other| other != entry) {
+            self.linked.insert(0, other);
+        }
+        self.linked.retain(|&other| other != entry);
+    }
+
+    fn unlock_mutex(&mut self, entry: usize) {
+        self.announced = None;
+        self.linked.retain(|&other| other != entry);
+    }
+
+    #[track_caller]
+    fn check(&self) {
+        let (announced, linked) = announced_and_linked();
+        assert_eq!(*self, Self { announced, linked });
+    }
+}
+
 #[test]
 fn words_and_mutexes_come_and_go_in_every_order() {
     let file = new_file();
@@ -138,23 +177,28 @@ fn words_and_mutexes_come_and_go_in_every_order() {
     };
     for locking in orders() {
         for unlocking in orders() {
-            let mut held = vec![];
+            let mut expected = Expected::default();
             for thing in locking {
-                match thing {
-                    0 | 2 => take(thread, &words[thing / 2]),
-                    _ => assert_eq!(mutexes[thing / 2].lock(), 0),
+                if thing % 2 == 0 {
+                    take(thread, &words[thing / 2]);
+                    expected.take_word(entry(thing));
+                } else {
+                    assert_eq!(mutexes[thing / 2].lock(), 0);
+                    expected.lock_mutex(entry(thing));
                 }
-                held.insert(0, entry(thing));
-                assert_eq!(list(), held);
+                expected.check();
             }
             for thing in unlocking {
-                match thing {
-                    0 | 2 => give_up(thread, &words[thing / 2]),
-                    _ => mutexes[thing / 2].unlock(),
+                if thing % 2 == 0 {
+                    give_up(thread, &words[thing / 2]);
+                    expected.give_up_word(entry(thing));
+                } else {
+                    mutexes[thing / 2].unlock();
+                    expected.unlock_mutex(entry(thing));
                 }
-                held.retain(|&other| other != entry(thing));
-                assert_eq!(list(), held, "{locking:?} {unlocking:?}");
+                expected.check();
             }
+            assert_eq!(expected, Expected::default());
         }
     }
 }
@@ -165,14 +209,19 @@ fn words_of_others_are_left_alone() {
     let memory = map(file.path());
     let (mine, other) = (word(&memory, 0), word(&memory, 1));
     let thread = robust::current();
+    let of_mine = entry_of(&raw const *mine);
     take(thread, &mine);
     other.word().store(thread.tid() + 1, Ordering::Relaxed);
-    thread.link(&other);
-    assert_eq!(list(), [entry_of(&raw const *mine)]);
-    thread.unlink(&other);
-    assert_eq!(list(), [entry_of(&raw const *mine)]);
+    thread.announce_release(&other);
+    assert_eq!(announced_and_linked(), (Some(of_mine), vec![]));
+    // Announced, and taken by somebody else.
+    thread.announce(&other, true);
+    let of_other = entry_of(&raw const *other);
+    assert_eq!(announced_and_linked(), (Some(of_other), vec![of_mine]));
+    thread.withdraw(&other);
+    assert_eq!(announced_and_linked(), (None, vec![of_mine]));
     give_up(thread, &mine);
-    assert_eq!(list(), []);
+    assert_eq!(announced_and_linked(), (None, vec![]));
     for part in mine.user() {
         assert_eq!(
             part.load(Ordering::Relaxed),
@@ -180,6 +229,60 @@ fn words_of_others_are_left_alone() {
             "the user's words are the user's"
         );
     }
+}
+
+#[test]
+fn a_word_that_is_announced_by_its_owner_stays_recoverable() {
+    let file = new_file();
+    let memory = map(file.path());
+    let (first, second) = (word(&memory, 0), word(&memory, 1));
+    let of_first = entry_of(&raw const *first);
+    let of_second = entry_of(&raw const *second);
+    let thread = robust::current();
+    take(thread, &first);
+    thread.announce(&first, true);
+    thread.withdraw(&first);
+    assert_kept(&[of_first]);
+    take(thread, &second);
+    thread.announce(&first, true);
+    thread.withdraw(&first);
+    assert_kept(&[of_first, of_second]);
+    thread.announce(&second, true);
+    thread.withdraw(&second);
+    assert_kept(&[of_first, of_second]);
+    give_up(thread, &first);
+    give_up(thread, &second);
+    assert_eq!(announced_and_linked(), (None, vec![]));
+}
+
+/// That the kernel would come to these, in whatever order, and to nothing else.
+#[track_caller]
+fn assert_kept(entries: &[usize]) {
+    let (announced, mut found) = announced_and_linked();
+    found.extend(announced);
+    found.sort_unstable();
+    // The kernel goes by what is announced but once.
+    found.dedup();
+    let mut entries = entries.to_vec();
+    entries.sort_unstable();
+    assert_eq!(found, entries);
+}
+
+#[test]
+fn words_in_memory_of_strangers_are_never_linked() {
+    let file = new_file();
+    let memory = map(file.path());
+    let (strange, trusted) = (word(&memory, 0), word(&memory, 1));
+    let of_trusted = entry_of(&raw const *trusted);
+    let thread = robust::current();
+    thread.announce(&strange, false);
+    strange.word().store(thread.tid(), Ordering::Relaxed);
+    take(thread, &trusted);
+    assert_eq!(announced_and_linked(), (Some(of_trusted), vec![]));
+    give_up(thread, &strange);
+    assert_eq!(announced_and_linked(), (None, vec![of_trusted]));
+    give_up(thread, &trusted);
+    assert_eq!(announced_and_linked(), (None, vec![]));
 }
 
 #[test]
@@ -203,30 +306,37 @@ fn a_thread_that_returns_is_dead_to_its_words() {
 }
 
 #[test]
-fn memory_stays_mapped_as_long_as_a_word_is_linked() {
+fn memory_stays_mapped_as_long_as_a_word_is_owned() {
     let file = new_file();
     // The list of a thread of its own, which this leaves as no thread should.
     std::thread::spawn(move || {
         let thread = robust::current();
         let memory = map(file.path());
-        let (linked, other) = (word(&memory, 0), word(&memory, 1));
+        let (linked, announced, other) = (word(&memory, 0), word(&memory, 1), word(&memory, 2));
         take(thread, &linked);
         take(thread, &other);
         give_up(thread, &other);
-        let entry = entry_of(&raw const *linked);
-        drop((linked, other, memory));
-        assert_eq!(list(), [entry]);
+        take(thread, &announced);
+        let entries = (
+            Some(entry_of(&raw const *announced)),
+            vec![entry_of(&raw const *linked)],
+        );
+        assert_eq!(announced_and_linked().0, entries.0);
+        drop((linked, announced, other, memory));
+        assert_kept(&[entries.0.unwrap(), entries.1[0]]);
         let mutex = Mutex::all_of(file.path())(0).init(libc::PTHREAD_PRIO_NONE);
         assert_eq!(mutex.lock(), 0);
         mutex.unlock();
-        assert_eq!(list(), [entry]);
+        assert_eq!(announced_and_linked(), (None, entries.1));
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        assert_eq!(maps.matches(file.path().to_str().unwrap()).count(), 2);
     })
     .join()
     .unwrap();
 }
 
 #[test]
-fn memory_is_unmapped_when_no_word_is_linked_any_more() {
+fn memory_is_unmapped_when_no_word_is_owned_any_more() {
     let file = new_file();
     let thread = robust::current();
     let memory = map(file.path());
@@ -358,9 +468,9 @@ fn all_that_the_dead_held_is_marked_and_who_waits_is_woken() {
     for word in &words {
         word.word().store(0, Ordering::Relaxed);
         take(thread, word);
-        assert_eq!(list().len(), 1);
+        assert_kept(&[entry_of(&raw const **word)]);
         give_up(thread, word);
-        assert_eq!(list(), []);
+        assert_kept(&[]);
     }
 }
 
@@ -373,29 +483,57 @@ fn child_holds_words_and_mutexes() {
         let gone = word(&memory, WORDS);
         for index in 0..WORDS {
             take(thread, &gone);
+            assert_eq!(mutex(index).lock(), 0);
             take(thread, &word(&memory, index));
             give_up(thread, &gone);
-            assert_eq!(mutex(index).lock(), 0);
         }
         ready(&memory);
     });
 }
 
 #[test]
-fn what_was_announced_is_marked_between_taking_and_linking() {
+fn a_mutex_of_the_libc_s_hides_the_word_that_was_taken_last() {
+    let file = new_file();
+    let memory = map(file.path());
+    Mutex::all_of(file.path())(0).init(libc::PTHREAD_PRIO_NONE);
+    let tid = memory.u32_at(PROGRESS_AT).unwrap();
+    assert_killed(spawn("child_locks_a_mutex_in_between", file.path()));
+    let tid = tid.load(Ordering::Acquire);
+    let found = [0, 1, 2].map(|index| word(&memory, index).word().load(Ordering::Acquire));
+    assert_eq!(found, [OWNER_DIED, tid, OWNER_DIED]);
+}
+
+#[test]
+fn child_locks_a_mutex_in_between() {
+    in_child(|path, memory| {
+        let thread = robust::current();
+        let tid = memory.u32_at(PROGRESS_AT).unwrap();
+        tid.store(thread.tid(), Ordering::Release);
+        take(thread, &word(&memory, 0));
+        take(thread, &word(&memory, 1));
+        let mutex = Mutex::all_of(path)(0);
+        assert_eq!(mutex.lock(), 0);
+        mutex.unlock();
+        take(thread, &word(&memory, 2));
+        kill_self();
+    });
+}
+
+#[test]
+fn what_was_announced_and_taken_is_marked() {
     let file = new_file();
     let memory = map(file.path());
     let taken = word(&memory, 0);
-    assert_killed(spawn("child_dies_before_linking", file.path()));
+    assert_killed(spawn("child_dies_after_taking", file.path()));
     assert_eq!(taken.word().load(Ordering::Acquire), OWNER_DIED);
 }
 
 #[test]
-fn child_dies_before_linking() {
+fn child_dies_after_taking() {
     in_child(|_, memory| {
         let thread = robust::current();
         let taken = word(&memory, 0);
-        thread.announce(&taken);
+        thread.announce(&taken, false);
         taken.word().store(thread.tid(), Ordering::Relaxed);
         kill_self();
     });
@@ -426,8 +564,7 @@ fn child_dies_before_waking() {
         let thread = robust::current();
         let given_up = word(&memory, 0);
         take(thread, &given_up);
-        thread.announce(&given_up);
-        thread.unlink(&given_up);
+        thread.announce_release(&given_up);
         given_up.word().store(0, Ordering::Release);
         ready(&memory);
     });
@@ -456,7 +593,9 @@ fn child_holds_2048_words() {
         for index in 0..LIMIT {
             take(thread, &word(&memory, index));
         }
-        assert_eq!(list().len(), LIMIT);
+        let (announced, linked) = announced_and_linked();
+        assert!(announced.is_some());
+        assert_eq!(linked.len(), LIMIT - 1);
         kill_self();
     });
 }

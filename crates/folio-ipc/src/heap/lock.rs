@@ -52,7 +52,7 @@ impl<'a> HeapLock<'a> {
         let thread = robust::current();
         // Both stay so until it is unlocked: whoever dies meanwhile has died with the lock.
         record.set_pending(OFFSET);
-        thread.announce(attached.heap_lock());
+        thread.announce(attached.heap_lock(), attached.is_private());
         let lock = Self {
             attached,
             record,

@@ -147,7 +147,7 @@ impl Condvar {
 
     fn notify(&self, count: u32) -> Result<()> {
         let here = self.lock.here(None).map_err(|error| *error)?;
-        raw::notify(&here, self.words(), count);
+        raw::notify(here, self.words(), count);
         Ok(())
     }
 
@@ -161,9 +161,9 @@ impl Condvar {
             Err(error) => return (Err(error.into()), Wakeup::Woken),
         };
         let mutex = guard.mutex();
-        let ticket = raw::arrive(&here, self.words());
+        let ticket = raw::arrive(here, self.words());
         drop(guard);
-        let wakeup = match raw::sleep(&here, self.words(), ticket, limit) {
+        let wakeup = match raw::sleep(here, self.words(), ticket, limit) {
             Waited::TimedOut => Wakeup::TimedOut,
             Waited::Woken | Waited::Napped => Wakeup::Woken,
         };

@@ -65,7 +65,7 @@ impl Event {
     /// [`Error::Lost`](crate::Error::Lost), or as for the first lock of a thread.
     pub fn set(&self) -> Result<()> {
         let here = self.lock.here(None).map_err(|error| *error)?;
-        raw::set(&here, &self.word, self.reset);
+        raw::set(here, &self.word, self.reset);
         Ok(())
     }
 
@@ -115,7 +115,7 @@ impl Event {
 
     fn wait_within(&self, limit: Limit<Deadline>) -> Result<(), LockError> {
         let here = self.lock.here(None)?;
-        Ok(raw::wait(&here, &self.word, self.reset, limit)?)
+        Ok(raw::wait(here, &self.word, self.reset, limit)?)
     }
 }
 

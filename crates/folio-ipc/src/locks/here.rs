@@ -12,7 +12,7 @@ use folio_sys::shared_memory::{Pinned, SharedMemory};
 
 use crate::participant::{Attached, Record, ThreadRecord};
 use crate::raw::environment::{Environment, Limit, Nap, Waited};
-use crate::raw::mutex::{TID_MASK, Words};
+use crate::raw::mutex::{self, TID_MASK, Words};
 use crate::{Error, Result};
 
 /// How long a waiter sleeps before it first looks for dead owners, and the longest that it does.
@@ -29,6 +29,10 @@ const FEWEST_ROUNDS: u32 = 4;
 const FIRST_PAUSE: u32 = 16;
 const LONGEST_PAUSE: u32 = 128;
 
+/// How many times a lock is tried in vain before its owner's death is looked for, where the kernel would have
+/// told of it.
+const REFUSALS_PER_PROBE: u32 = 64;
+
 /// A lock as this process has it: where it is, and how waiting for it went.
 pub(super) struct Lock {
     attached: Arc<Attached>,
@@ -38,6 +42,8 @@ pub(super) struct Lock {
     links: bool,
     /// How often to look before sleeping.
     rounds: AtomicU32,
+    /// How many times somebody else had it when it was tried.
+    refusals: AtomicU32,
 }
 
 impl Lock {
@@ -48,6 +54,7 @@ impl Lock {
             offset,
             links: attached.is_private(),
             rounds: AtomicU32::new(if may_spin { MOST_ROUNDS / 2 } else { 0 }),
+            refusals: AtomicU32::new(0),
         }
     }
 
@@ -140,6 +147,25 @@ impl Lock {
         })
     }
 
+    /// Gives up a mutex, and says that its value may be wrong where its owner is on its way out of a panic.
+    /// It stays as it is where this thread has not got it: as in a child that it has forked, or after somebody
+    /// scribbled over the word.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "its result would go through memory, which takes longer than taking the lock"
+    )]
+    pub(super) fn give_up(&self, robust: &RobustWord, panic: Panic) {
+        let Some(here) = self.holding(robust) else {
+            return disowned(robust);
+        };
+        let words = words(robust);
+        if panic.began_since() {
+            words.inconsistent();
+        }
+        mutex::unlock(here, words);
+    }
+
     #[cold]
     fn lost(&self) -> Error {
         match self.attached.image().check_not_lost() {
@@ -166,6 +192,32 @@ impl Lock {
     }
 }
 
+/// Whether a thread was unwinding from a panic when it took a lock.
+///
+/// It has a whole register's width: of a byte that was written a moment ago, compilers read more, to pass it on, which
+/// processors cannot serve before the write, and all that is before it, is in the cache.
+#[derive(Clone, Copy)]
+pub(super) struct Panic(usize);
+
+impl Panic {
+    #[inline]
+    pub(super) fn seen() -> Self {
+        Self(usize::from(thread::panicking()))
+    }
+
+    /// Whether the thread has panicked with the lock.
+    #[inline]
+    fn began_since(self) -> bool {
+        self.0 == 0 && thread::panicking()
+    }
+}
+
+/// Has the kernel look at the word no longer, which this thread took, and has not got now.
+#[cold]
+fn disowned(robust: &RobustWord) {
+    robust::current().withdraw(robust);
+}
+
 /// The words of a mutex.
 #[inline]
 pub(super) fn words(robust: &RobustWord) -> Words<'_> {
@@ -188,6 +240,7 @@ pub(crate) fn mark_of(mark: u32) -> Option<(u32, u32)> {
 }
 
 /// A thread at a lock. It is of use to that thread alone, and not in a child that the thread has forked.
+#[derive(Clone, Copy)]
 pub(super) struct Here<'a> {
     lock: &'a Lock,
     robust: Option<&'a RobustWord>,
@@ -233,21 +286,21 @@ impl Environment for Here<'_> {
     #[inline]
     fn announce(&self) {
         if let Some(robust) = self.robust {
-            self.thread.announce(robust);
+            self.thread.announce(robust, self.lock.links);
+        }
+    }
+
+    #[cold]
+    fn withdraw(&self) {
+        if let Some(robust) = self.robust {
+            self.thread.withdraw(robust);
         }
     }
 
     #[inline]
-    fn link(&self) {
-        if let Some(robust) = self.robust.filter(|_| self.lock.links) {
-            self.thread.link(robust);
-        }
-    }
-
-    #[inline]
-    fn unlink(&self) {
-        if let Some(robust) = self.robust.filter(|_| self.lock.links) {
-            self.thread.unlink(robust);
+    fn announce_release(&self) {
+        if let Some(robust) = self.robust {
+            self.thread.announce_release(robust);
         }
     }
 
@@ -271,7 +324,12 @@ impl Environment for Here<'_> {
     }
 
     fn probes_at_once(&self) -> bool {
-        !(self.robust.is_some() && self.lock.attached.is_private() && self.thread.kernel_recovers())
+        let is_recovered =
+            self.robust.is_some() && self.lock.links && self.thread.kernel_recovers();
+        // The kernel may have been kept from it, by the libc's mutexes or by too many locks held.
+        !is_recovered
+            || self.lock.refusals.fetch_add(1, Ordering::Relaxed) % REFUSALS_PER_PROBE
+                == REFUSALS_PER_PROBE - 1
     }
 
     fn wait(

@@ -3,14 +3,13 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use folio_sys::futex::Deadline;
 use folio_sys::robust::RobustWord;
 use folio_sys::shared_memory::{Pinned, SharedMemory};
 
-use super::here::{Lock, within, words};
+use super::here::{Lock, Panic, within, words};
 use super::value::Value;
 use super::{LockError, LockResult};
 use crate::object::{Object, ObjectKind};
@@ -85,11 +84,11 @@ impl<T: Payload> Mutex<T> {
     )]
     fn lock_within(&self, limit: Limit<Deadline>) -> LockResult<MutexGuard<'_, T>> {
         let here = self.lock.here(Some(&self.robust))?;
-        let condition = raw::lock(&here, words(&self.robust), limit)?;
+        let condition = raw::lock(here, words(&self.robust), limit)?;
         let guard = MutexGuard {
             mutex: self,
             _not_send: PhantomData,
-            was_panicking: thread::panicking(),
+            panic: Panic::seen(),
         };
         match condition {
             Condition::Sound => Ok(guard),
@@ -145,7 +144,7 @@ impl<T> fmt::Debug for Mutex<T> {
 pub struct MutexGuard<'a, T: Payload> {
     mutex: &'a Mutex<T>,
     _not_send: PhantomData<*const ()>,
-    was_panicking: bool,
+    panic: Panic,
 }
 
 impl<'a, T: Payload> MutexGuard<'a, T> {
@@ -213,13 +212,8 @@ impl<'a, T: Payload> MutexGuard<'a, T> {
 impl<T: Payload> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(here) = self.mutex.lock.holding(&self.mutex.robust) {
-            let words = words(&self.mutex.robust);
-            if !self.was_panicking && thread::panicking() {
-                words.inconsistent();
-            }
-            raw::unlock(&here, words);
-        }
+        let Mutex { lock, robust, .. } = self.mutex;
+        lock.give_up(robust, self.panic);
     }
 }
 

@@ -142,7 +142,7 @@ impl Doer {
             return Ok(());
         }
         let here = self.lock.here(Some(&self.robust))?;
-        match raw::begin(&here, self.words(), limit)? {
+        match raw::begin(here, self.words(), limit)? {
             raw::Turn::Done => {}
             raw::Turn::Mine { .. } => {
                 let turn = Turn { doer: self };
@@ -175,7 +175,7 @@ struct Turn<'a> {
 impl Turn<'_> {
     fn end(self) {
         if let Some(here) = self.doer.holding() {
-            raw::end(&here, self.doer.words());
+            raw::end(here, self.doer.words());
         }
     }
 }
@@ -183,7 +183,7 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if let Some(here) = self.doer.holding() {
-            raw::abandon(&here, self.doer.words());
+            raw::abandon(here, self.doer.words());
         }
     }
 }

@@ -4,14 +4,13 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::thread;
 use std::time::Duration;
 
 use folio_sys::futex::Deadline;
 use folio_sys::robust::RobustWord;
 use folio_sys::shared_memory::{Pinned, SharedMemory};
 
-use super::here::{Lock, within, words};
+use super::here::{Lock, Panic, within, words};
 use super::value::Value;
 use super::{LockError, LockResult};
 use crate::object::{Object, ObjectKind};
@@ -126,7 +125,7 @@ impl<T: Payload> RwLock<T> {
     )]
     fn read_within(&self, limit: Limit<Deadline>) -> LockResult<ReadGuard<'_, T>> {
         let here = self.lock.here(Some(&self.robust))?;
-        let condition = raw::read(&here, &self.words(), limit)?;
+        let condition = raw::read(here, self.words(), limit)?;
         let guard = ReadGuard {
             lock: self,
             tid: here.tid(),
@@ -141,11 +140,11 @@ impl<T: Payload> RwLock<T> {
     #[inline]
     fn write_within(&self, limit: Limit<Deadline>) -> LockResult<WriteGuard<'_, T>> {
         let here = self.lock.here(Some(&self.robust))?;
-        let condition = raw::write(&here, &self.words(), limit)?;
+        let condition = raw::write(here, self.words(), limit)?;
         let guard = WriteGuard {
             lock: self,
             _not_send: PhantomData,
-            was_panicking: thread::panicking(),
+            panic: Panic::seen(),
         };
         match condition {
             Condition::Sound => Ok(guard),
@@ -197,6 +196,7 @@ impl<T: Payload> Object for RwLock<T> {
 }
 
 /// The words of a lock that is in a region.
+#[derive(Clone, Copy)]
 pub(super) struct Slots<'a> {
     pub(super) robust: &'a RobustWord,
     pub(super) used: &'a AtomicU32,
@@ -289,7 +289,7 @@ impl<T: Payload> Drop for ReadGuard<'_, T> {
     fn drop(&mut self) {
         let lock = &self.lock.lock;
         if let Some(here) = lock.still_here(Some(&self.lock.robust), self.tid) {
-            raw::end_read(&here, &self.lock.words());
+            raw::end_read(here, self.lock.words());
         }
     }
 }
@@ -299,7 +299,7 @@ impl<T: Payload> Drop for ReadGuard<'_, T> {
 pub struct WriteGuard<'a, T: Payload> {
     lock: &'a RwLock<T>,
     _not_send: PhantomData<*const ()>,
-    was_panicking: bool,
+    panic: Panic,
 }
 
 impl<T: Payload> WriteGuard<'_, T> {
@@ -360,12 +360,8 @@ impl<T: Payload> WriteGuard<'_, T> {
 impl<T: Payload> Drop for WriteGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(here) = self.lock.lock.holding(&self.lock.robust) {
-            if !self.was_panicking && thread::panicking() {
-                words(&self.lock.robust).inconsistent();
-            }
-            raw::end_write(&here, &self.lock.words());
-        }
+        let RwLock { lock, robust, .. } = self.lock;
+        lock.give_up(robust, self.panic);
     }
 }
 

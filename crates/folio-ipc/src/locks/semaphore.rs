@@ -102,7 +102,7 @@ impl Semaphore {
     )]
     fn acquire_within(&self, limit: Limit<Deadline>) -> LockResult<Permit<'_>> {
         let here = self.lock.here(None)?;
-        let index = raw::acquire(&here, &self.words(), limit).map_err(LockError::from)?;
+        let index = raw::acquire(here, self.words(), limit).map_err(LockError::from)?;
         Ok(Permit {
             semaphore: self,
             held: u64::from(index) << 32 | u64::from(here.tid()),
@@ -122,6 +122,7 @@ impl Semaphore {
 }
 
 /// The words of a semaphore that is in a region.
+#[derive(Clone, Copy)]
 pub(super) struct Permits<'a> {
     gate: &'a AtomicU32,
     count: u32,
@@ -253,7 +254,7 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let lock = &self.semaphore.lock;
         if let Some(here) = lock.still_here(None, self.tid()) {
-            raw::release(&here, &self.semaphore.words(), self.index());
+            raw::release(here, self.semaphore.words(), self.index());
         }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Ticket {
 }
 
 /// Begins to wait, with the mutex still locked.
-pub(crate) fn arrive<E: Environment>(env: &E, words: Words<'_>) -> Ticket {
+pub(crate) fn arrive<E: Environment>(env: E, words: Words<'_>) -> Ticket {
     let sequence = words.sequence.load(Ordering::SeqCst);
     step!(env, "condvar.wait.begun");
     words.arrivals.fetch_add(1, Ordering::SeqCst);
@@ -45,7 +45,7 @@ pub(crate) fn arrive<E: Environment>(env: &E, words: Words<'_>) -> Ticket {
 
 /// Sleeps until a notification that came after [`arrive`], with the mutex unlocked.
 pub(crate) fn sleep<E: Environment>(
-    env: &E,
+    env: E,
     words: Words<'_>,
     ticket: Ticket,
     limit: Limit<E::Deadline>,
@@ -62,7 +62,7 @@ pub(crate) fn sleep<E: Environment>(
 
 /// Wakes at most `count` of those who wait.
 #[inline]
-pub(crate) fn notify<E: Environment>(env: &E, words: Words<'_>, count: u32) {
+pub(crate) fn notify<E: Environment>(env: E, words: Words<'_>, count: u32) {
     let arrivals = words.arrivals.load(Ordering::SeqCst);
     if arrivals != words.gone.load(Ordering::Relaxed) {
         notify_sleepers(env, words, count, arrivals);
@@ -70,7 +70,7 @@ pub(crate) fn notify<E: Environment>(env: &E, words: Words<'_>, count: u32) {
 }
 
 #[cold]
-fn notify_sleepers<E: Environment>(env: &E, words: Words<'_>, count: u32, arrivals: u32) {
+fn notify_sleepers<E: Environment>(env: E, words: Words<'_>, count: u32, arrivals: u32) {
     words.sequence.fetch_add(1, Ordering::SeqCst);
     step!(env, "condvar.notify.changed");
     if env.wake(words.sequence, count) < count {

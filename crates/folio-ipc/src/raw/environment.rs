@@ -6,7 +6,9 @@ use super::atomics::AtomicU32;
 ///
 /// There are two: the real one, over the kernel's futexes and a region's thread records, and one for loom,
 /// whose processes are threads that die where they are told to.
-pub(crate) trait Environment {
+///
+/// It is passed by value: so it is in registers on the way that most take.
+pub(crate) trait Environment: Copy {
     /// A time on the clock that does not go back.
     type Deadline: Copy;
 
@@ -25,16 +27,16 @@ pub(crate) trait Environment {
         (self.record().wrapping_add(1) << 16) | (self.tid() & 0xffff)
     }
 
-    /// Says that this thread is about to take the lock, or to give it up.
+    /// Says that this thread is about to take the lock, which the kernel gives back from then on when it dies.
     fn announce(&self);
 
-    /// Puts the lock, which is this thread's now, among those that the kernel gives back when it dies.
-    fn link(&self);
+    /// Says that the lock was not taken.
+    fn withdraw(&self);
 
-    /// Takes the lock out again.
-    fn unlink(&self);
+    /// Says that this thread is about to give the lock up.
+    fn announce_release(&self);
 
-    /// Takes back what [`announce`](Self::announce) said.
+    /// Says that it has.
     fn concluded(&self);
 
     /// Whether the thread that a lock's word names is dead, by the mark beside it. A mark of another
@@ -45,7 +47,7 @@ pub(crate) trait Environment {
     fn is_dead(&self, record: u32, tid: u32) -> bool;
 
     /// Whether an attempt that may not wait should look whether the owner is dead. That takes system calls,
-    /// and is no use where the kernel tells of deaths.
+    /// and is seldom of use where the kernel tells of deaths.
     fn probes_at_once(&self) -> bool;
 
     /// Sleeps while `word` is `expected`.

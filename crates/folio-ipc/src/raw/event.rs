@@ -36,7 +36,7 @@ pub(crate) fn is_set(word: &AtomicU32) -> bool {
 }
 
 /// Sets it.
-pub(crate) fn set<E: Environment>(env: &E, word: &AtomicU32, reset: Reset) {
+pub(crate) fn set<E: Environment>(env: E, word: &AtomicU32, reset: Reset) {
     match reset {
         Reset::Manual => {
             let before = word.swap(SET, Ordering::AcqRel);
@@ -65,7 +65,7 @@ pub(crate) fn reset(word: &AtomicU32) -> bool {
 /// Waits until it is set.
 #[inline]
 pub(crate) fn wait<E: Environment>(
-    env: &E,
+    env: E,
     word: &AtomicU32,
     reset: Reset,
     limit: Limit<E::Deadline>,
@@ -99,7 +99,7 @@ fn consume(word: &AtomicU32, reset: Reset, waiters: u32) -> bool {
 
 #[cold]
 fn wait_unset<E: Environment>(
-    env: &E,
+    env: E,
     word: &AtomicU32,
     reset: Reset,
     limit: Limit<E::Deadline>,
@@ -111,7 +111,7 @@ fn wait_unset<E: Environment>(
 }
 
 fn sleep_until_set<E: Environment>(
-    env: &E,
+    env: E,
     word: &AtomicU32,
     reset: Reset,
     limit: Limit<E::Deadline>,

@@ -218,6 +218,17 @@ impl<'a> Here<'a> {
         self.record + 100
     }
 
+    fn owns(&self, word: &AtomicU32) -> bool {
+        word.load(Ordering::SeqCst) & TID_MASK == self.tid()
+    }
+
+    /// Has the kernel look at a word; what was announced before, and taken, gets into the list.
+    fn announce(&self, word: Arc<AtomicU32>) {
+        let earlier = self.pending.replace(Some(word));
+        let taken = earlier.filter(|earlier| self.owns(earlier));
+        self.linked.borrow_mut().extend(taken);
+    }
+
     /// What the kernel does when the process has died: first it walks the list, then it closes the files, which
     /// is how the others find out.
     fn end(&self) {
@@ -273,6 +284,7 @@ fn address(word: &AtomicU32) -> usize {
 }
 
 /// A process that uses one lock.
+#[derive(Clone, Copy)]
 pub(super) struct At<'a, 'b> {
     here: &'b Here<'a>,
     robust: Option<&'b Arc<AtomicU32>>,
@@ -300,19 +312,22 @@ impl Environment for At<'_, '_> {
     }
 
     fn announce(&self) {
-        *self.here.pending.borrow_mut() = Some(self.robust());
+        self.here.announce(self.robust());
     }
 
-    fn link(&self) {
-        self.here.linked.borrow_mut().push(self.robust());
-    }
-
-    fn unlink(&self) {
+    fn withdraw(&self) {
         let robust = self.robust();
-        self.here
-            .linked
-            .borrow_mut()
-            .retain(|word| !Arc::ptr_eq(word, &robust));
+        let linked = self.here.linked.borrow();
+        if !self.here.owns(&robust) || linked.iter().any(|word| Arc::ptr_eq(word, &robust)) {
+            *self.here.pending.borrow_mut() = None;
+        }
+    }
+
+    fn announce_release(&self) {
+        let robust = self.robust();
+        self.here.announce(Arc::clone(&robust));
+        let mut linked = self.here.linked.borrow_mut();
+        linked.retain(|word| !Arc::ptr_eq(word, &robust));
     }
 
     fn concluded(&self) {

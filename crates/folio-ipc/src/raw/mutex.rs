@@ -124,7 +124,7 @@ impl<'a> Words<'a> {
     reason = "its result would go through memory, which takes longer than taking the lock"
 )]
 pub(crate) fn lock<E: Environment>(
-    env: &E,
+    env: E,
     words: Words<'_>,
     limit: Limit<E::Deadline>,
 ) -> Result<Condition, Failure> {
@@ -143,16 +143,15 @@ pub(crate) fn lock<E: Environment>(
 
 /// Gives the lock up. Does nothing where it is not this thread's, as in a child that was forked by the owner.
 #[inline]
-pub(crate) fn unlock<E: Environment>(env: &E, words: Words<'_>) {
+pub(crate) fn unlock<E: Environment>(env: E, words: Words<'_>) {
     let tid = env.tid();
     if words.word.load(Ordering::Relaxed) & TID_MASK != tid {
         return;
     }
-    env.announce();
+    env.announce_release();
     step!(env, "mutex.unlock.announced");
     words.owner().store(0, Ordering::Relaxed);
-    env.unlink();
-    step!(env, "mutex.unlock.unlinked");
+    step!(env, "mutex.unlock.disowned");
     let released = words
         .word
         .compare_exchange(tid, 0, Ordering::Release, Ordering::Relaxed);
@@ -185,15 +184,13 @@ pub(crate) fn recover(words: Words<'_>, is_owner_dead: impl Fn(u32, u32) -> bool
     clippy::inline_always,
     reason = "its result would go through memory, which takes longer than taking the lock"
 )]
-fn own<E: Environment>(env: &E, words: Words<'_>) {
+fn own<E: Environment>(env: E, words: Words<'_>) {
     words.owner().store(env.mark(), Ordering::Relaxed);
-    env.link();
-    step!(env, "mutex.lock.linked");
-    env.concluded();
+    step!(env, "mutex.lock.owned");
 }
 
 #[cold]
-fn unlock_contended<E: Environment>(env: &E, words: Words<'_>) {
+fn unlock_contended<E: Environment>(env: E, words: Words<'_>) {
     words.since().store(0, Ordering::Relaxed);
     if words.heir().load(Ordering::Relaxed) == 0 {
         words.word.swap(0, Ordering::AcqRel);
@@ -208,7 +205,7 @@ fn unlock_contended<E: Environment>(env: &E, words: Words<'_>) {
 
 #[cold]
 fn lock_contended<E: Environment>(
-    env: &E,
+    env: E,
     words: Words<'_>,
     limit: Limit<E::Deadline>,
 ) -> Result<Condition, Failure> {
@@ -225,14 +222,14 @@ fn lock_contended<E: Environment>(
     let outcome = contender.spin().map_or_else(|| contender.wait(), Ok);
     contender.leave();
     if outcome.is_err() {
-        env.concluded();
+        env.withdraw();
     }
     outcome
 }
 
 /// A thread on its way to a lock that others want as well.
 struct Contender<'a, E: Environment> {
-    env: &'a E,
+    env: E,
     words: Words<'a>,
     limit: Limit<E::Deadline>,
     /// Whether it is among the waiters that are counted.

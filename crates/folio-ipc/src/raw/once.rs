@@ -43,7 +43,7 @@ pub(crate) fn is_done(words: Words<'_>) -> bool {
 /// Waits until it is done, or is the caller's to do.
 #[inline]
 pub(crate) fn begin<E: Environment>(
-    env: &E,
+    env: E,
     words: Words<'_>,
     limit: Limit<E::Deadline>,
 ) -> Result<Turn, Failure> {
@@ -55,7 +55,7 @@ pub(crate) fn begin<E: Environment>(
 
 #[cold]
 fn begin_undone<E: Environment>(
-    env: &E,
+    env: E,
     words: Words<'_>,
     limit: Limit<E::Deadline>,
 ) -> Result<Turn, Failure> {
@@ -72,7 +72,7 @@ fn begin_undone<E: Environment>(
 }
 
 /// Says that it is done.
-pub(crate) fn end<E: Environment>(env: &E, words: Words<'_>) {
+pub(crate) fn end<E: Environment>(env: E, words: Words<'_>) {
     step!(env, "once.end.begun");
     words.done.store(DONE, Ordering::Release);
     step!(env, "once.end.done");
@@ -81,6 +81,6 @@ pub(crate) fn end<E: Environment>(env: &E, words: Words<'_>) {
 }
 
 /// Leaves it to the next one.
-pub(crate) fn abandon<E: Environment>(env: &E, words: Words<'_>) {
+pub(crate) fn abandon<E: Environment>(env: E, words: Words<'_>) {
     mutex::unlock(env, words.doer);
 }

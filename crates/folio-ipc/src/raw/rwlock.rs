@@ -54,8 +54,8 @@ pub(crate) trait Words {
     reason = "its result would go through memory, which takes longer than taking the lock"
 )]
 pub(crate) fn read<E: Environment>(
-    env: &E,
-    words: &impl Words,
+    env: E,
+    words: impl Words + Copy,
     limit: Limit<E::Deadline>,
 ) -> Result<Condition, Failure> {
     let Some(slot) = words.reader(env.record()) else {
@@ -75,7 +75,7 @@ pub(crate) fn read<E: Environment>(
 
 /// Ends reading. Does nothing where this thread does not read.
 #[inline]
-pub(crate) fn end_read<E: Environment>(env: &E, words: &impl Words) {
+pub(crate) fn end_read<E: Environment>(env: E, words: impl Words + Copy) {
     let Some(slot) = words.reader(env.record()) else {
         return mutex::unlock(env, words.writers());
     };
@@ -89,8 +89,8 @@ pub(crate) fn end_read<E: Environment>(env: &E, words: &impl Words) {
 /// Begins to write.
 #[inline]
 pub(crate) fn write<E: Environment>(
-    env: &E,
-    words: &impl Words,
+    env: E,
+    words: impl Words + Copy,
     limit: Limit<E::Deadline>,
 ) -> Result<Condition, Failure> {
     let own = words.reader(env.record());
@@ -124,12 +124,6 @@ pub(crate) fn reader_of(word: u32) -> Option<u32> {
     (tid != 0).then_some(tid)
 }
 
-/// Ends writing. Does nothing where this thread does not write.
-#[inline]
-pub(crate) fn end_write<E: Environment>(env: &E, words: &impl Words) {
-    mutex::unlock(env, words.writers());
-}
-
 /// Clears the words of readers whose records `is_dead` names. Those of them that writers sleep on.
 #[cfg(not(loom))]
 pub(crate) fn recover<'a>(
@@ -151,19 +145,19 @@ pub(crate) fn recover<'a>(
 }
 
 #[inline]
-fn tid<E: Environment>(env: &E) -> u32 {
+fn tid<E: Environment>(env: E) -> u32 {
     env.tid() & TID_MASK
 }
 
 #[inline]
-fn entry<E: Environment>(env: &E) -> u32 {
+fn entry<E: Environment>(env: E) -> u32 {
     ONE | tid(env)
 }
 
 #[cold]
 fn read_contended<E: Environment>(
-    env: &E,
-    words: &impl Words,
+    env: E,
+    words: impl Words + Copy,
     slot: &AtomicU32,
     already: Option<u32>,
     limit: Limit<E::Deadline>,
@@ -182,7 +176,7 @@ fn read_contended<E: Environment>(
     Ok(condition)
 }
 
-fn enter_again(words: &impl Words, slot: &AtomicU32) -> Result<Condition, Failure> {
+fn enter_again(words: impl Words + Copy, slot: &AtomicU32) -> Result<Condition, Failure> {
     // Others change no more of it than the bit for waiters.
     if slot.load(Ordering::Relaxed) & DEPTH_MASK == DEPTH_MASK {
         return Err(Failure::TooMany);
@@ -192,7 +186,7 @@ fn enter_again(words: &impl Words, slot: &AtomicU32) -> Result<Condition, Failur
 }
 
 #[cold]
-fn leave_contended<E: Environment>(env: &E, slot: &AtomicU32) {
+fn leave_contended<E: Environment>(env: E, slot: &AtomicU32) {
     let mut seen = slot.load(Ordering::Relaxed);
     while seen & TID_MASK == tid(env) {
         let left = if seen & DEPTH_MASK > ONE {
@@ -213,7 +207,7 @@ fn leave_contended<E: Environment>(env: &E, slot: &AtomicU32) {
 }
 
 /// Clears the word of a reader that is no more.
-fn clear<E: Environment>(env: &E, slot: &AtomicU32, seen: u32) {
+fn clear<E: Environment>(env: E, slot: &AtomicU32, seen: u32) {
     let cleared = slot.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Relaxed);
     if cleared.is_ok() && seen & WAITERS != 0 {
         env.wake(slot, 1);
@@ -223,7 +217,7 @@ fn clear<E: Environment>(env: &E, slot: &AtomicU32, seen: u32) {
 /// Waits until a reader has ended, or is found dead.
 #[cold]
 fn await_reader<E: Environment>(
-    env: &E,
+    env: E,
     slot: &AtomicU32,
     record: u32,
     limit: Limit<E::Deadline>,

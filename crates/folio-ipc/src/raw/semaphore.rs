@@ -46,8 +46,8 @@ pub(crate) trait Words {
     reason = "its result would go through memory, which takes longer than taking the lock"
 )]
 pub(crate) fn acquire<E: Environment>(
-    env: &E,
-    words: &impl Words,
+    env: E,
+    words: impl Words + Copy,
     limit: Limit<E::Deadline>,
 ) -> Result<u32, Failure> {
     if words.gate().load(Ordering::Relaxed) & STARVING == 0 {
@@ -60,7 +60,7 @@ pub(crate) fn acquire<E: Environment>(
 
 /// Gives a permit back. Does nothing where it is not this thread's.
 #[inline]
-pub(crate) fn release<E: Environment>(env: &E, words: &impl Words, index: u32) {
+pub(crate) fn release<E: Environment>(env: E, words: impl Words + Copy, index: u32) {
     let Some(permit) = words.permit(index) else {
         return;
     };
@@ -99,13 +99,13 @@ pub(crate) fn holder_of(permit: u64) -> Option<(u32, u32)> {
 }
 
 #[inline]
-fn holder<E: Environment>(env: &E) -> u64 {
+fn holder<E: Environment>(env: E) -> u64 {
     (u64::from(env.record()) + 1) << 32 | u64::from(env.tid())
 }
 
 /// Takes any free permit. Threads begin to look at different ones.
 #[inline]
-fn take<E: Environment>(env: &E, words: &impl Words) -> Option<u32> {
+fn take<E: Environment>(env: E, words: impl Words + Copy) -> Option<u32> {
     let count = words.count();
     let first = env.record().checked_rem(count)?;
     (first..count).chain(0..first).find(|&index| {
@@ -122,8 +122,8 @@ fn take<E: Environment>(env: &E, words: &impl Words) -> Option<u32> {
 
 /// Wakes those who wait at the gate.
 #[cold]
-fn open<E: Environment>(env: &E, words: &impl Words) {
-    if clear_waiters(words) {
+fn open<E: Environment>(env: E, words: impl Words + Copy) {
+    if clear_waiters(&words) {
         step!(env, "semaphore.release.opened");
         env.wake(words.gate(), u32::MAX);
     }
@@ -145,8 +145,8 @@ fn clear_waiters(words: &impl Words) -> bool {
 
 #[cold]
 fn acquire_contended<E: Environment>(
-    env: &E,
-    words: &impl Words,
+    env: E,
+    words: impl Words + Copy,
     limit: Limit<E::Deadline>,
 ) -> Result<u32, Failure> {
     if limit.is_try() {
@@ -161,7 +161,7 @@ fn acquire_contended<E: Environment>(
     outcome
 }
 
-fn try_contended<E: Environment>(env: &E, words: &impl Words) -> Result<u32, Failure> {
+fn try_contended<E: Environment>(env: E, words: impl Words + Copy) -> Result<u32, Failure> {
     if let Some(index) = take(env, words) {
         return Ok(index);
     }
@@ -171,7 +171,7 @@ fn try_contended<E: Environment>(env: &E, words: &impl Words) -> Result<u32, Fai
     Err(Failure::WouldBlock)
 }
 
-fn spin<E: Environment>(env: &E, words: &impl Words) -> Option<u32> {
+fn spin<E: Environment>(env: E, words: impl Words + Copy) -> Option<u32> {
     let rounds = env.spin_rounds();
     for round in 0..rounds {
         if words.gate().load(Ordering::Relaxed) & STARVING != 0 {
@@ -190,8 +190,8 @@ fn spin<E: Environment>(env: &E, words: &impl Words) -> Option<u32> {
 }
 
 fn wait<E: Environment>(
-    env: &E,
-    words: &impl Words,
+    env: E,
+    words: impl Words + Copy,
     limit: Limit<E::Deadline>,
 ) -> Result<u32, Failure> {
     let gate = words.gate();
@@ -243,7 +243,7 @@ fn wait<E: Environment>(
 }
 
 /// Takes back the permits of the dead. Whether there were any.
-fn bury<E: Environment>(env: &E, words: &impl Words) -> bool {
+fn bury<E: Environment>(env: E, words: impl Words + Copy) -> bool {
     let mut any = false;
     for index in 0..words.count() {
         let Some(permit) = words.permit(index) else {

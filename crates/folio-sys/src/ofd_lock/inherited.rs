@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// A place in the list of descriptors. Places are used again, and never freed: a child's handler may be
 /// reading them at any time.
@@ -33,9 +34,12 @@ static FORKS_ENDED: AtomicUsize = AtomicUsize::new(0);
 /// How many threads are about to open a descriptor or to close one: their entries do not tell what is open.
 static CHANGING: AtomicUsize = AtomicUsize::new(0);
 
-/// How often a fork gives way to threads that are changing. They need a few system calls; but a
-/// signal handler that forks may have interrupted one of them, and then it would wait for itself.
-const MOST_YIELDS: usize = 100_000;
+/// How often a fork gives way to threads that are changing: first at once, and then by a nap, as on a busy
+/// machine they may not get to run for long. They need a few system calls; but a signal handler that
+/// forks may have interrupted one of them, and then it waits for itself, a second or two.
+const MOST_YIELDS: usize = 1_000;
+const MOST_NAPS: usize = 10_000;
+const NAP: Duration = Duration::from_micros(100);
 
 /// Opens a descriptor, of which no child will ever have a copy that the list does not know.
 pub(super) fn keep(open: impl Fn() -> io::Result<RawFd>) -> io::Result<&'static Entry> {
@@ -51,7 +55,7 @@ pub(super) fn keep(open: impl Fn() -> io::Result<RawFd>) -> io::Result<&'static 
         match opened {
             Ok(()) if is_known => return Ok(entry),
             // A child may have a copy of the descriptor and not know of it. So this one is not to be locked.
-            Ok(()) => entry.close(),
+            Ok(()) => entry.close_apart(),
             Err(error) => {
                 entry.release();
                 return Err(error);
@@ -81,11 +85,15 @@ fn apart_from_forks<T>(work: impl FnOnce() -> T) -> (T, bool) {
 /// To be called in the parent before each fork.
 pub(crate) fn fork_begins() {
     FORKS_BEGUN.fetch_add(1, Ordering::SeqCst);
-    for _ in 0..MOST_YIELDS {
+    for turn in 0..MOST_YIELDS + MOST_NAPS {
         if CHANGING.load(Ordering::SeqCst) == 0 {
             break;
         }
-        std::thread::yield_now();
+        if turn < MOST_YIELDS {
+            std::thread::yield_now();
+        } else {
+            std::thread::sleep(NAP);
+        }
     }
 }
 
@@ -118,9 +126,14 @@ impl Entry {
         }
     }
 
+    /// Closes the descriptor, of which a child that is forked meanwhile would have a copy that is in no entry.
+    fn close_apart(&self) {
+        apart_from_forks(|| self.close());
+    }
+
     /// Closes the descriptor, and leaves the entry to others.
     pub(super) fn release(&self) {
-        apart_from_forks(|| self.close());
+        self.close_apart();
         self.is_taken.store(false, Ordering::Release);
     }
 

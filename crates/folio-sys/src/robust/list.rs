@@ -6,6 +6,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering, compiler_fence};
 
 use super::RobustWord;
+use super::word::FUTEX_OFFSET;
 use crate::futex::TID_MASK;
 
 /// The head of a list (`struct robust_list_head`).
@@ -26,6 +27,8 @@ struct Local {
     tid: Cell<u32>,
     /// The libc's list; `None` if it is of no use.
     head: Cell<Option<NonNull<Head>>>,
+    /// Whether the word that is announced may be linked.
+    links: Cell<bool>,
 }
 
 thread_local! {
@@ -34,6 +37,7 @@ thread_local! {
         Local {
             tid: Cell::new(0),
             head: Cell::new(None),
+            links: Cell::new(false),
         }
     };
 }
@@ -85,55 +89,104 @@ impl Thread {
         self.local().head.get().is_some()
     }
 
-    /// Says that a word is about to be taken, or to be given up.
-    #[inline]
-    pub fn announce(&self, word: &RobustWord) {
-        if let Some(head) = self.head() {
-            head.list_op_pending
-                .store(word.node.next.as_ptr().addr(), Ordering::Relaxed);
-            // Before whatever comes next. The kernel reads for this thread, after it: so the order
-            // need be kept by the compiler alone, here and below.
-            compiler_fence(Ordering::SeqCst);
-        }
-    }
-
-    /// Puts a word into the list, once it is this thread's. One that is not stays out.
+    /// Says that a word is about to be taken. Until it is given up, or another is announced,
+    /// that alone makes the kernel look at it. A word that was announced before, and taken, is put into
+    /// the list now if it `links`: if those who can write to its memory are trusted.
     ///
-    /// It must not be in the list already, and must not be given up before it is
-    /// [taken out](Self::unlink), or the list is damaged. Memory with a linked word in it stays mapped,
-    /// even when all who could use it are gone.
+    /// The thread must not own the word already.
     #[inline]
-    pub fn link(&self, word: &RobustWord) {
-        if let Some(head) = self.head() {
-            if self.owns(word) {
-                // SAFETY: the head is this thread's, and its list whole, as long as those keep to the protocol
-                // whom the module names. The word is in a SharedMemory, as all are, which stays mapped
-                // until no thread has any linked (see its Drop).
-                unsafe { insert(head, word) };
-            }
+    pub fn announce(&self, word: &RobustWord, links: bool) {
+        let Some(head) = self.head() else {
+            return;
+        };
+        if head.list_op_pending.load(Ordering::Relaxed) != 0 {
+            self.make_room(head);
+        }
+        self.set_pending(head, word, links);
+    }
+
+    /// Says that a word, that is this thread's, is about to be given up, and takes it out of the list if it is there.
+    /// One that this thread does not own, as none of the parent's words are a forked child's, stays as it is.
+    #[inline]
+    pub fn announce_release(&self, word: &RobustWord) {
+        let Some(head) = self.head() else {
+            return;
+        };
+        if head.list_op_pending.load(Ordering::Relaxed) != entry_of(word) {
+            self.leave_list(head, word);
         }
     }
 
-    /// Takes a word out of the list, that this thread still owns and has linked. One that it does not
-    /// own, as none of the parent's words are a forked child's, stays as it is.
-    #[inline]
-    pub fn unlink(&self, word: &RobustWord) {
-        if let Some(head) = self.head() {
-            if self.owns(word) && word.node.next.load(Ordering::Relaxed) != 0 {
-                // SAFETY: the head is this thread's; the word is this thread's, too, and has a place in a
-                // list, which is this one if those keep to the protocol whom the module names.
-                unsafe { remove(head, word) };
-            }
-        }
-    }
-
-    /// Says that what was [announced](Self::announce) is done.
+    /// Says that a word that was announced was given up.
     #[inline]
     pub fn concluded(&self) {
         if let Some(head) = self.head() {
             compiler_fence(Ordering::SeqCst);
             head.list_op_pending.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Says that a word that was announced was not taken, or is this thread's no longer. If it was not taken because
+    /// this thread owns it already, it stays announced or linked, as it was.
+    #[cold]
+    pub fn withdraw(&self, word: &RobustWord) {
+        let Some(head) = self.head() else {
+            return;
+        };
+        if head.list_op_pending.load(Ordering::Relaxed) != entry_of(word) {
+            return;
+        }
+        // SAFETY: as in `leave_list`.
+        if !self.owns(word) || unsafe { find(head, word) }.is_some() {
+            self.concluded();
+        }
+    }
+
+    #[inline]
+    fn set_pending(self, head: &Head, word: &RobustWord, links: bool) {
+        let local = self.local();
+        if local.links.get() != links {
+            local.links.set(links);
+        }
+        head.list_op_pending
+            .store(entry_of(word), Ordering::Relaxed);
+        // Before whatever comes next. The kernel reads for this thread, after it: so the order
+        // need be kept by the compiler alone, here and below.
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Puts the word that is announced into the list, if it was taken, so that another can be announced.
+    #[cold]
+    fn make_room(self, head: &Head) {
+        let entry = head.list_op_pending.load(Ordering::Relaxed);
+        if !self.local().links.get() {
+            return;
+        }
+        // SAFETY: it was announced by `set_pending`, since the libc leaves 0 behind when it is done with a mutex
+        // of its own. It was taken since, or `withdraw` would have been called while it was there; and memory with a
+        // word that a thread owns stays mapped (see the Drop of SharedMemory).
+        let word = unsafe { word_of(entry) };
+        if self.owns(word) {
+            // SAFETY: the head is this thread's, and its list whole, as long as those keep to the protocol
+            // whom the module names. The word is not in it: it was not when it was announced, and nothing
+            // but this puts it there, whereafter another is announced.
+            unsafe { insert(head, word) };
+        }
+    }
+
+    /// Announces a word that is not announced now, and takes it out of the list.
+    #[cold]
+    fn leave_list(self, head: &Head, word: &RobustWord) {
+        if !self.owns(word) {
+            return;
+        }
+        if head.list_op_pending.load(Ordering::Relaxed) != 0 {
+            self.make_room(head);
+        }
+        self.set_pending(head, word, false);
+        // SAFETY: the head is this thread's, and its list whole, as long as those keep to the protocol
+        // whom the module names.
+        unsafe { remove(head, word) };
     }
 
     #[inline]
@@ -165,6 +218,10 @@ impl Thread {
         } else {
             None
         });
+        if let Some(head) = self.head() {
+            // A forked child's list is a new one, but this is as the parent had it.
+            head.list_op_pending.store(0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -207,7 +264,7 @@ const PREV_DISTANCE: usize = size_of::<usize>();
 #[cfg(target_pointer_width = "64")]
 #[inline]
 unsafe fn insert(head: &Head, word: &RobustWord) {
-    let entry = word.node.next.as_ptr().expose_provenance();
+    let entry = entry_of(word);
     let first = head.next.load(Ordering::Relaxed);
     // SAFETY: the first entry's, or, since glibc keeps such a pointer before the head as well, the head's.
     let prev_of_first = unsafe { pointer_at((first & ADDRESS).wrapping_sub(PREV_DISTANCE)) };
@@ -221,28 +278,6 @@ unsafe fn insert(head: &Head, word: &RobustWord) {
     head.next.store(entry, Ordering::Relaxed);
 }
 
-/// Takes a word out, as glibc does with its mutexes.
-///
-/// # Safety
-///
-/// The head is the calling thread's, and the word is in its list.
-#[cfg(target_pointer_width = "64")]
-#[inline]
-unsafe fn remove(_head: &Head, word: &RobustWord) {
-    let next = word.node.next.load(Ordering::Relaxed);
-    let prev = word.node.prev.load(Ordering::Relaxed);
-    // SAFETY: the next entry's, or the one before the head, as in `insert`.
-    let prev_of_next = unsafe { pointer_at((next & ADDRESS).wrapping_sub(PREV_DISTANCE)) };
-    prev_of_next.store(prev, Ordering::Relaxed);
-    // SAFETY: the previous entry's, or the head's.
-    let next_of_prev = unsafe { pointer_at(prev & ADDRESS) };
-    next_of_prev.store(next, Ordering::Relaxed);
-    // The kernel must not come to the entry once it leads nowhere.
-    compiler_fence(Ordering::SeqCst);
-    word.node.prev.store(0, Ordering::Relaxed);
-    word.node.next.store(0, Ordering::Relaxed);
-}
-
 /// As above, where glibc's list leads one way only.
 ///
 /// # Safety
@@ -251,7 +286,7 @@ unsafe fn remove(_head: &Head, word: &RobustWord) {
 #[cfg(target_pointer_width = "32")]
 #[inline]
 unsafe fn insert(head: &Head, word: &RobustWord) {
-    let entry = word.node.next.as_ptr().expose_provenance();
+    let entry = entry_of(word);
     word.node
         .next
         .store(head.next.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -259,34 +294,73 @@ unsafe fn insert(head: &Head, word: &RobustWord) {
     head.next.store(entry, Ordering::Relaxed);
 }
 
-/// As above, where glibc's list leads one way only.
+/// Takes a word out, if it is in the list.
 ///
 /// # Safety
 ///
-/// As above.
-#[cfg(target_pointer_width = "32")]
-#[inline]
+/// The head is the calling thread's.
 unsafe fn remove(head: &Head, word: &RobustWord) {
+    // SAFETY: passed on.
+    let Some(before) = (unsafe { find(head, word) }) else {
+        return;
+    };
+    let next = word.node.next.load(Ordering::Relaxed);
+    before.store(next, Ordering::Relaxed);
+    #[cfg(target_pointer_width = "64")]
+    {
+        // SAFETY: the next entry's, or the one before the head, as in `insert`: the list has it.
+        let prev_of_next = unsafe { pointer_at((next & ADDRESS).wrapping_sub(PREV_DISTANCE)) };
+        prev_of_next.store(ptr::from_ref(before).expose_provenance(), Ordering::Relaxed);
+    }
+    // The kernel must not come to the entry once it leads nowhere.
+    compiler_fence(Ordering::SeqCst);
+    #[cfg(target_pointer_width = "64")]
+    word.node.prev.store(0, Ordering::Relaxed);
+    word.node.next.store(0, Ordering::Relaxed);
+}
+
+/// What points to a word, if it is in the list. Looking for it finds, unlike the word's own pointers, no more than
+/// what the list leads to: another owner, who died, may have left those. The word that was put in last is found first.
+///
+/// # Safety
+///
+/// The head is the calling thread's.
+unsafe fn find<'a>(head: &'a Head, word: &RobustWord) -> Option<&'a AtomicUsize> {
     /// More than a thread can sensibly own. A list that is longer leads in a circle.
     const MOST_ENTRIES: usize = 1 << 20;
 
-    let entry = word.node.next.as_ptr().addr();
+    let entry = entry_of(word);
     let end = ptr::from_ref(head).addr();
     let mut before = &head.next;
     for _ in 0..MOST_ENTRIES {
-        let next = before.load(Ordering::Relaxed);
-        if next & ADDRESS == entry {
-            before.store(word.node.next.load(Ordering::Relaxed), Ordering::Relaxed);
-            break;
+        let next = before.load(Ordering::Relaxed) & ADDRESS;
+        if next == entry {
+            return Some(before);
         }
-        if next & ADDRESS == end || next & ADDRESS == 0 {
-            break;
+        if next == end || next == 0 {
+            return None;
         }
         // SAFETY: an entry of the list.
-        before = unsafe { pointer_at(next & ADDRESS) };
+        before = unsafe { pointer_at(next) };
     }
-    compiler_fence(Ordering::SeqCst);
-    word.node.next.store(0, Ordering::Relaxed);
+    None
+}
+
+/// Where pointers to a word's entry point.
+#[inline]
+fn entry_of(word: &RobustWord) -> usize {
+    word.node.next.as_ptr().expose_provenance()
+}
+
+/// The word with this entry.
+///
+/// # Safety
+///
+/// There is one, and it stays mapped as long as the reference is used.
+unsafe fn word_of<'a>(entry: usize) -> &'a RobustWord {
+    let word = ptr::with_exposed_provenance::<RobustWord>(entry.wrapping_add_signed(FUTEX_OFFSET));
+    // SAFETY: the caller's.
+    unsafe { &*word }
 }
 
 #[cfg(target_os = "linux")]

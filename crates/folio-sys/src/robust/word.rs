@@ -64,11 +64,9 @@ impl RobustWord {
         &self.user
     }
 
-    /// Whether a thread of this process has it in its list.
-    pub(crate) fn is_linked_here(&self) -> bool {
+    /// Whether a thread of this process owns it, so that the kernel, and the libc, may come to it.
+    pub(crate) fn is_owned_here(&self) -> bool {
         let owner = self.word.load(Ordering::Relaxed) & TID_MASK;
-        owner != 0
-            && self.node.next.load(Ordering::Relaxed) != 0
-            && super::list::is_thread_of_ours(owner)
+        owner != 0 && super::list::is_thread_of_ours(owner)
     }
 }

@@ -24,8 +24,8 @@ mod sealed {
     /// Whoever implements it vouches that any bytes are a value of the type, that all of it but padding is
     /// inside atomics, and that it has no destructor.
     pub unsafe trait Sealed: Send + Sync {
-        /// Whether a thread of this process has it in a list that the kernel and the libc follow.
-        fn is_linked_here(&self) -> bool {
+        /// Whether a thread of this process owns it, so that the kernel and the libc may come to it.
+        fn is_owned_here(&self) -> bool {
             false
         }
     }
@@ -36,8 +36,8 @@ mod sealed {
     unsafe impl Sealed for AtomicU64 {}
     // SAFETY: a structure of atomic integers.
     unsafe impl Sealed for RobustWord {
-        fn is_linked_here(&self) -> bool {
-            RobustWord::is_linked_here(self)
+        fn is_owned_here(&self) -> bool {
+            RobustWord::is_owned_here(self)
         }
     }
 }
@@ -108,7 +108,7 @@ impl<W: Word> Clone for Pinned<W> {
 impl<W: Word> Drop for Pinned<W> {
     #[inline]
     fn drop(&mut self) {
-        if self.is_linked_here() {
+        if self.is_owned_here() {
             self.remember();
         }
     }
@@ -119,19 +119,19 @@ impl<W: Word> Pinned<W> {
     #[cold]
     fn remember(&self) {
         let offset = self.offset();
-        let left_linked = &self.memory.left_linked;
-        let mut left_linked = left_linked.lock().unwrap_or_else(PoisonError::into_inner);
-        if !left_linked.contains(&offset) {
-            left_linked.push(offset);
+        let left_owned = &self.memory.left_owned;
+        let mut left_owned = left_owned.lock().unwrap_or_else(PoisonError::into_inner);
+        if !left_owned.contains(&offset) {
+            left_owned.push(offset);
         }
     }
 }
 
-/// Whether there is a word at this offset that a thread of this process still has linked.
-pub(super) fn is_linked_at(memory: &SharedMemory, offset: usize) -> bool {
+/// Whether there is a word at this offset that a thread of this process still owns.
+pub(super) fn is_owned_at(memory: &SharedMemory, offset: usize) -> bool {
     place_of::<RobustWord>(memory, offset).is_some_and(|word| {
         // SAFETY: as in `deref`, for as long as `memory` is borrowed.
-        unsafe { word.as_ref() }.is_linked_here()
+        unsafe { word.as_ref() }.is_owned_here()
     })
 }
 

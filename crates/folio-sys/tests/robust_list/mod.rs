@@ -7,18 +7,15 @@ use folio_sys::futex::{self, WAITERS};
 use folio_sys::robust::{RobustWord, Thread};
 
 pub(crate) fn take(thread: Thread, word: &RobustWord) {
-    thread.announce(word);
+    thread.announce(word, true);
     let taken = word
         .word()
         .compare_exchange(0, thread.tid(), Ordering::Acquire, Ordering::Relaxed);
     taken.expect("a word that is nobody's");
-    thread.link(word);
-    thread.concluded();
 }
 
 pub(crate) fn give_up(thread: Thread, word: &RobustWord) {
-    thread.announce(word);
-    thread.unlink(word);
+    thread.announce_release(word);
     if word.word().swap(0, Ordering::Release) & WAITERS != 0 {
         futex::wake(word.word(), 1);
     }
@@ -35,8 +32,9 @@ pub(crate) fn entry_of<T>(of: *const T) -> usize {
         }
 }
 
-/// The entries of this thread's list without their marks, the one that was put in last first; all pointers of the list are looked at.
-pub(crate) fn list() -> Vec<usize> {
+/// What is announced, if anything is, and the entries of this thread's list without their marks, the one that was
+/// put in last first; all pointers of the list are looked at.
+pub(crate) fn announced_and_linked() -> (Option<usize>, Vec<usize>) {
     let mut head = ptr::null_mut::<usize>();
     let mut size_bytes = 0_usize;
     // SAFETY: two places to be filled.
@@ -52,7 +50,7 @@ pub(crate) fn list() -> Vec<usize> {
     let pending = head.wrapping_add(2);
     // SAFETY: the head has three words, of which this is the last.
     let pending = unsafe { pending.read_volatile() };
-    assert_eq!(pending, 0, "something is announced still");
+    let announced = (pending != 0).then_some(pending);
     let mut entries = vec![];
     let mut before = head;
     loop {
@@ -65,7 +63,7 @@ pub(crate) fn list() -> Vec<usize> {
             assert_eq!(back, before.addr(), "the list leads back");
         }
         if entry == head.addr() {
-            return entries;
+            return (announced, entries);
         }
         assert!(entries.len() < 5000, "the list leads in a circle");
         entries.push(entry);

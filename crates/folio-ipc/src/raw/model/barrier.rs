@@ -16,7 +16,7 @@ struct Places<const COUNT: usize> {
     leaders: AtomicU32,
 }
 
-impl<const COUNT: usize> Words for Places<COUNT> {
+impl<const COUNT: usize> Words for &Places<COUNT> {
     fn lock(&self) -> mutex::Words<'_> {
         self.robust.words()
     }
@@ -46,7 +46,7 @@ impl<const COUNT: usize> Places<COUNT> {
     }
 
     fn meet(&self, here: &Here<'_>, limit: Limit<Soon>) -> Result<(), Failure> {
-        let met = wait(&here.at(&self.robust), self, limit)?;
+        let met = wait(here.at(&self.robust), self, limit)?;
         if met == Met::Leader {
             self.leaders.fetch_add(1, Relaxed);
         }
@@ -92,7 +92,7 @@ fn loom_barrier_breaks_when_one_dies() {
         });
         doomed.join().unwrap();
         world.run(2, None, |here, it| {
-            reset(&here.at(&it.robust), it).unwrap();
+            reset(here.at(&it.robust), it).unwrap();
             assert!(!is_broken(it));
         });
     });

@@ -40,26 +40,26 @@ impl Queue {
     fn take(&self, here: &Here<'_>) {
         let env = here.at(&self.mutex);
         loop {
-            _ = lock(&env, self.mutex.words(), Limit::Never).unwrap();
+            _ = lock(env, self.mutex.words(), Limit::Never).unwrap();
             let jobs = self.jobs.load(Relaxed);
             if jobs > 0 {
                 self.jobs.store(jobs - 1, Relaxed);
-                unlock(&env, self.mutex.words());
+                unlock(env, self.mutex.words());
                 return;
             }
-            let ticket = arrive(&here.bare(), self.words());
-            unlock(&env, self.mutex.words());
-            sleep(&here.bare(), self.words(), ticket, Limit::Never);
+            let ticket = arrive(here.bare(), self.words());
+            unlock(env, self.mutex.words());
+            sleep(here.bare(), self.words(), ticket, Limit::Never);
         }
     }
 
     fn give(&self, here: &Here<'_>, jobs: u32, count: u32) {
         let env = here.at(&self.mutex);
-        _ = lock(&env, self.mutex.words(), Limit::Never).unwrap();
+        _ = lock(env, self.mutex.words(), Limit::Never).unwrap();
         self.jobs.store(self.jobs.load(Relaxed) + jobs, Relaxed);
-        unlock(&env, self.mutex.words());
+        unlock(env, self.mutex.words());
         env.reached("given");
-        notify(&here.bare(), self.words(), count);
+        notify(here.bare(), self.words(), count);
     }
 }
 

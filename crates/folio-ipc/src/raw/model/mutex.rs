@@ -28,7 +28,7 @@ impl Guarded {
     fn count(&self, here: &Here<'_>) {
         let env = here.at(&self.mutex);
         let words = self.mutex.words();
-        let condition = lock(&env, words, Limit::Never).expect("nothing but waiting can happen");
+        let condition = lock(env, words, Limit::Never).expect("nothing but waiting can happen");
         self.count_locked(here, condition);
     }
 
@@ -46,7 +46,7 @@ impl Guarded {
         self.one.store(value + 1, Relaxed);
         env.reached("inside");
         self.two.store(value + 1, Relaxed);
-        unlock(&env, words);
+        unlock(env, words);
     }
 }
 
@@ -132,7 +132,7 @@ fn loom_mutex_waits_end() {
         let world = World::new(true, Guarded::new());
         let hasty = world.spawn(1, None, |here, guarded| {
             let env = here.at(&guarded.mutex);
-            match lock(&env, guarded.mutex.words(), Limit::Until(Soon)) {
+            match lock(env, guarded.mutex.words(), Limit::Until(Soon)) {
                 Ok(condition) => guarded.count_locked(here, condition),
                 Err(failure) => assert_eq!(failure, Failure::TimedOut),
             }
@@ -152,7 +152,7 @@ fn loom_mutex_attempts() {
         let doomed = world.spawn(1, Some(fate), |here, guarded| guarded.count(here));
         let attempt = |here: &Here<'_>, guarded: &Guarded| {
             let env = here.at(&guarded.mutex);
-            match lock(&env, guarded.mutex.words(), Limit::Try) {
+            match lock(env, guarded.mutex.words(), Limit::Try) {
                 Ok(condition) => guarded.count_locked(here, condition),
                 Err(failure) => assert_eq!(failure, Failure::WouldBlock),
             }
@@ -177,9 +177,9 @@ fn loom_mutex_knows_its_owner() {
         world.run(0, None, |here, guarded| {
             let env = here.at(&guarded.mutex);
             let words = guarded.mutex.words();
-            let condition = lock(&env, words, Limit::Never).unwrap();
-            assert_eq!(lock(&env, words, Limit::Never), Err(Failure::Deadlock));
-            assert_eq!(lock(&env, words, Limit::Try), Err(Failure::Deadlock));
+            let condition = lock(env, words, Limit::Never).unwrap();
+            assert_eq!(lock(env, words, Limit::Never), Err(Failure::Deadlock));
+            assert_eq!(lock(env, words, Limit::Try), Err(Failure::Deadlock));
             guarded.count_locked(here, condition);
         });
         other.join().unwrap();

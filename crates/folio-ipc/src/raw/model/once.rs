@@ -34,12 +34,12 @@ impl Made {
 
     fn make(&self, here: &Here<'_>) {
         let env = here.at(&self.robust);
-        if let Turn::Mine { .. } = begin(&env, self.words(), Limit::Never).unwrap() {
+        if let Turn::Mine { .. } = begin(env, self.words(), Limit::Never).unwrap() {
             self.value.store(0, Relaxed);
             env.reached("making");
             self.value.store(7, Relaxed);
             self.times.fetch_add(1, Relaxed);
-            end(&env, self.words());
+            end(env, self.words());
         }
         assert!(is_done(self.words()));
         assert_eq!(self.value.load(Relaxed), 7);
@@ -85,10 +85,10 @@ fn loom_once_abandoned() {
         let other = world.spawn(1, None, |here, it| it.make(here));
         world.run(0, None, |here, it| {
             let env = here.at(&it.robust);
-            match begin(&env, it.words(), Limit::Try) {
+            match begin(env, it.words(), Limit::Try) {
                 Ok(Turn::Mine { was_begun }) => {
                     assert!(!was_begun);
-                    abandon(&env, it.words());
+                    abandon(env, it.words());
                 }
                 Ok(Turn::Done) => {}
                 Err(failure) => assert_eq!(failure, Failure::WouldBlock),

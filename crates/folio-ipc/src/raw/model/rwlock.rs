@@ -7,7 +7,7 @@ use loom::sync::atomic::AtomicU32;
 use super::{Fate, Here, Robust, Soon, World, explore, explore_each_death};
 use crate::raw::environment::{Condition, Environment as _, Failure, Limit};
 use crate::raw::mutex;
-use crate::raw::rwlock::{Words, end_read, end_write, read, write};
+use crate::raw::rwlock::{Words, end_read, read, write};
 
 /// Two words that are equal whenever nobody writes.
 struct Guarded {
@@ -18,7 +18,7 @@ struct Guarded {
     two: AtomicU32,
 }
 
-impl Words for Guarded {
+impl Words for &Guarded {
     fn writers(&self) -> mutex::Words<'_> {
         self.robust.words()
     }
@@ -45,7 +45,7 @@ impl Guarded {
 
     fn read(&self, here: &Here<'_>) {
         let env = here.at(&self.robust);
-        let condition = read(&env, self, Limit::Never).unwrap();
+        let condition = read(env, self, Limit::Never).unwrap();
         self.look(here, condition);
     }
 
@@ -56,12 +56,12 @@ impl Guarded {
         if condition == Condition::Sound {
             assert_eq!(one, self.two.load(Relaxed), "somebody writes");
         }
-        end_read(&env, self);
+        end_read(env, self);
     }
 
     fn write(&self, here: &Here<'_>) {
         let env = here.at(&self.robust);
-        let condition = write(&env, self, Limit::Never).unwrap();
+        let condition = write(env, self, Limit::Never).unwrap();
         self.count(here, condition);
     }
 
@@ -76,7 +76,7 @@ impl Guarded {
         self.one.store(value + 1, Relaxed);
         env.reached("writing");
         self.two.store(value + 1, Relaxed);
-        end_write(&env, self);
+        mutex::unlock(env, self.writers());
     }
 }
 
@@ -150,18 +150,18 @@ fn loom_rwlock_attempts_and_deadlines() {
         let world = World::new(true, Guarded::new());
         let reader = world.spawn(1, None, |here, it| {
             let env = here.at(&it.robust);
-            match read(&env, it, Limit::Try) {
+            match read(env, it, Limit::Try) {
                 Ok(condition) => it.look(here, condition),
                 Err(failure) => assert_eq!(failure, Failure::WouldBlock),
             }
-            match read(&env, it, Limit::Until(Soon)) {
+            match read(env, it, Limit::Until(Soon)) {
                 Ok(condition) => it.look(here, condition),
                 Err(failure) => assert_eq!(failure, Failure::TimedOut),
             }
         });
         world.run(0, None, |here, it| {
             let env = here.at(&it.robust);
-            match write(&env, it, Limit::Until(Soon)) {
+            match write(env, it, Limit::Until(Soon)) {
                 Ok(condition) => it.count(here, condition),
                 Err(failure) => assert_eq!(failure, Failure::TimedOut),
             }
@@ -169,9 +169,9 @@ fn loom_rwlock_attempts_and_deadlines() {
         reader.join().unwrap();
         world.run(0, None, |here, it| {
             let env = here.at(&it.robust);
-            let condition = write(&env, it, Limit::Try).expect("nobody has it");
-            assert_eq!(write(&env, it, Limit::Never), Err(Failure::Deadlock));
-            assert_eq!(read(&env, it, Limit::Never), Err(Failure::Deadlock));
+            let condition = write(env, it, Limit::Try).expect("nobody has it");
+            assert_eq!(write(env, it, Limit::Never), Err(Failure::Deadlock));
+            assert_eq!(read(env, it, Limit::Never), Err(Failure::Deadlock));
             it.count(here, condition);
         });
     });

@@ -15,7 +15,7 @@ struct Permits<const COUNT: usize> {
     held: [AtomicU32; COUNT],
 }
 
-impl<const COUNT: usize> Words for Permits<COUNT> {
+impl<const COUNT: usize> Words for &Permits<COUNT> {
     fn gate(&self) -> &AtomicU32 {
         &self.gate
     }
@@ -39,7 +39,7 @@ impl<const COUNT: usize> Permits<COUNT> {
     }
 
     fn pass(&self, here: &Here<'_>) {
-        let index = acquire(&here.bare(), self, Limit::Never).unwrap();
+        let index = acquire(here.bare(), self, Limit::Never).unwrap();
         self.hold(here, index);
     }
 
@@ -53,7 +53,7 @@ impl<const COUNT: usize> Permits<COUNT> {
             env.tid(),
             "somebody else has the permit"
         );
-        release(&env, self, index);
+        release(env, self, index);
     }
 }
 
@@ -105,17 +105,17 @@ fn loom_semaphore_permits_that_are_kept() {
         |_| {
             let world = World::new(true, Permits::<2>::new());
             world.run(0, None, |here, it| {
-                let given = [(); 2].map(|()| acquire(&here.bare(), it, Limit::Never).unwrap());
+                let given = [(); 2].map(|()| acquire(here.bare(), it, Limit::Never).unwrap());
                 assert_ne!(given[0], given[1]);
             });
             let keepers = [1, 2].map(|record| {
                 world.spawn(record, None, |here, it| {
-                    acquire(&here.bare(), it, Limit::Never).unwrap();
+                    acquire(here.bare(), it, Limit::Never).unwrap();
                 })
             });
             world.run(0, None, |here, it| {
-                release(&here.bare(), it, 0);
-                release(&here.bare(), it, 1);
+                release(here.bare(), it, 0);
+                release(here.bare(), it, 1);
             });
             // Nobody who keeps a permit wakes anybody any more.
             for keeper in keepers {
@@ -149,11 +149,11 @@ fn loom_semaphore_attempts_and_deadlines() {
     explore("semaphore, attempts and deadlines", Some(3), |_| {
         let world = World::new(true, Permits::<1>::new());
         let hasty = world.spawn(1, None, |here, it| {
-            match acquire(&here.bare(), it, Limit::Try) {
+            match acquire(here.bare(), it, Limit::Try) {
                 Ok(index) => it.hold(here, index),
                 Err(failure) => assert_eq!(failure, Failure::WouldBlock),
             }
-            match acquire(&here.bare(), it, Limit::Until(Soon)) {
+            match acquire(here.bare(), it, Limit::Until(Soon)) {
                 Ok(index) => it.hold(here, index),
                 Err(failure) => assert_eq!(failure, Failure::TimedOut),
             }
