@@ -83,6 +83,11 @@ impl Attached {
         &self.image
     }
 
+    /// Tells it from all others of this process.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Whether nobody but the region's owner may write to it, so that what other processes put there cannot
     /// be meant to harm this one.
     #[inline]

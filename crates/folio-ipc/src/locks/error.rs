@@ -100,6 +100,33 @@ impl<G> From<Box<Error>> for LockError<G> {
     }
 }
 
+/// Why there is no guard: what the slow ways return, so that the guard is made, in registers, by the fast one.
+pub(super) enum Refusal {
+    Lock(Failure),
+    Region(Box<Error>),
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Lock(failure)
+    }
+}
+
+impl From<Box<Error>> for Refusal {
+    fn from(error: Box<Error>) -> Self {
+        Self::Region(error)
+    }
+}
+
+impl<G> From<Refusal> for LockError<G> {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Lock(failure) => failure.into(),
+            Refusal::Region(error) => error.into(),
+        }
+    }
+}
+
 impl<G> fmt::Debug for LockError<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -7,11 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use folio_sys::futex::{self, Deadline};
-use folio_sys::robust::{self, RobustWord, Thread};
+use folio_sys::robust::{self, Ready, RobustWord, Thread};
 use folio_sys::shared_memory::{Pinned, SharedMemory};
 
 use crate::participant::{Attached, Record, ThreadRecord};
-use crate::raw::environment::{Environment, Limit, Nap, Waited};
+use crate::raw::environment::{Environment, Limit, Nap, Owner, Waited, mark};
 use crate::raw::mutex::{self, TID_MASK, Words};
 use crate::{Error, Result};
 
@@ -36,6 +36,8 @@ const REFUSALS_PER_PROBE: u32 = 64;
 /// A lock as this process has it: where it is, and how waiting for it went.
 pub(super) struct Lock {
     attached: Arc<Attached>,
+    /// The region's.
+    id: u32,
     offset: usize,
     /// Whether words may be linked into a list of the kernel's: a peer that means harm could have this
     /// process write where the peer wants it to.
@@ -51,6 +53,7 @@ impl Lock {
         let may_spin = thread::available_parallelism().is_ok_and(|count| count.get() > 1);
         Self {
             attached: Arc::clone(attached),
+            id: attached.id(),
             offset,
             links: attached.is_private(),
             rounds: AtomicU32::new(if may_spin { MOST_ROUNDS / 2 } else { 0 }),
@@ -79,23 +82,37 @@ impl Lock {
         if self.attached.is_lost() {
             return Err(Box::new(self.lost()));
         }
-        let (record, tid) = match self.attached.recent_thread() {
-            Some(recent) => recent,
-            None => self.first_here()?,
+        let thread = robust::current();
+        let mark = match thread.noted(self.id) {
+            Some(mark) => mark,
+            None => self.first_mark()?,
         };
         Ok(Here {
             lock: self,
             robust,
-            thread: robust::current(),
-            record,
-            tid,
+            thread,
+            mark,
+            tid: thread.tid(),
         })
     }
 
+    /// This thread's mark, of which it was not known that it is the region's.
     #[cold]
-    fn first_here(&self) -> Result<(u32, u32), Box<Error>> {
+    fn first_mark(&self) -> Result<u32, Box<Error>> {
         let record = self.attached.thread().map_err(Box::new)?;
-        Ok((record.index(), record.tid()))
+        Ok(mark(record.index(), record.tid()))
+    }
+
+    /// Takes a mutex if that can be done in a few instructions: nobody has it, it is sound, and this thread has no other
+    /// lock. Whether it did.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call takes as long as what it does")]
+    pub(super) fn take_free(&self, robust: &RobustWord) -> bool {
+        if self.attached.is_lost() {
+            return false;
+        }
+        robust::ready(self.id, self.links)
+            .is_some_and(|ready| mutex::take_free(Quick { ready, robust }, words(robust)))
     }
 
     /// This thread at a lock that the thread with this id took, to give it up: `None` in a
@@ -114,26 +131,21 @@ impl Lock {
         if thread.tid() != tid {
             return None;
         }
-        let (record, tid) = match self.attached.recent_thread() {
-            Some(recent) => recent,
+        let mark = match thread.noted(self.id) {
+            Some(mark) => mark,
             // It has used another region since.
-            None => self.first_here().ok()?,
+            None => self.first_mark().ok()?,
         };
         Some(Here {
             lock: self,
             robust,
             thread,
-            record,
+            mark,
             tid,
         })
     }
 
-    /// This thread at a lock that it has, to give it up: `None` where it has not, as in a child that it has forked.
-    #[inline(always)]
-    #[expect(
-        clippy::inline_always,
-        reason = "its result would go through memory, which takes longer than taking the lock"
-    )]
+    /// This thread at a mutex that it has: `None` where it has not, as in a child that it has forked.
     pub(super) fn holding<'a>(&'a self, robust: &'a RobustWord) -> Option<Here<'a>> {
         let thread = robust::current();
         let tid = thread.tid();
@@ -141,8 +153,8 @@ impl Lock {
             lock: self,
             robust: Some(robust),
             thread,
-            // Who gives up a mutex is not asked for it.
-            record: 0,
+            // Who has a mutex is not asked for it.
+            mark: 0,
             tid,
         })
     }
@@ -151,13 +163,21 @@ impl Lock {
     /// It stays as it is where this thread has not got it: as in a child that it has forked, or after somebody
     /// scribbled over the word.
     #[inline(always)]
-    #[expect(
-        clippy::inline_always,
-        reason = "its result would go through memory, which takes longer than taking the lock"
-    )]
+    #[expect(clippy::inline_always, reason = "a call takes as long as what it does")]
     pub(super) fn give_up(&self, robust: &RobustWord, panic: Panic) {
+        let is_done = !panic.began_since()
+            && robust::ready_to_release(robust)
+                .is_some_and(|ready| mutex::give_up(Quick { ready, robust }, words(robust)));
+        if !is_done {
+            self.give_up_slowly(robust, panic);
+        }
+    }
+
+    #[cold]
+    fn give_up_slowly(&self, robust: &RobustWord, panic: Panic) {
         let Some(here) = self.holding(robust) else {
-            return disowned(robust);
+            // Somebody scribbled over it, or this is a child.
+            return robust::current().withdraw(robust);
         };
         let words = words(robust);
         if panic.began_since() {
@@ -212,12 +232,6 @@ impl Panic {
     }
 }
 
-/// Has the kernel look at the word no longer, which this thread took, and has not got now.
-#[cold]
-fn disowned(robust: &RobustWord) {
-    robust::current().withdraw(robust);
-}
-
 /// The words of a mutex.
 #[inline]
 pub(super) fn words(robust: &RobustWord) -> Words<'_> {
@@ -245,8 +259,42 @@ pub(super) struct Here<'a> {
     lock: &'a Lock,
     robust: Option<&'a RobustWord>,
     thread: Thread,
-    record: u32,
+    mark: u32,
     tid: u32,
+}
+
+/// A thread at a mutex that nobody waits for, while it has no other lock.
+#[derive(Clone, Copy)]
+struct Quick<'a> {
+    ready: Ready,
+    robust: &'a RobustWord,
+}
+
+impl Owner for Quick<'_> {
+    #[inline]
+    fn tid(&self) -> u32 {
+        self.ready.tid()
+    }
+
+    #[inline]
+    fn mark(&self) -> u32 {
+        self.ready.noted()
+    }
+
+    #[inline]
+    fn announce(&self) {
+        self.ready.announce(self.robust);
+    }
+
+    #[inline]
+    fn announce_release(&self) {
+        // It is announced since it was taken.
+    }
+
+    #[inline]
+    fn concluded(&self) {
+        self.ready.concluded();
+    }
 }
 
 impl Here<'_> {
@@ -270,30 +318,21 @@ impl Here<'_> {
     }
 }
 
-impl Environment for Here<'_> {
-    type Deadline = Deadline;
-
+impl Owner for Here<'_> {
     #[inline]
     fn tid(&self) -> u32 {
         self.tid
     }
 
     #[inline]
-    fn record(&self) -> u32 {
-        self.record
+    fn mark(&self) -> u32 {
+        self.mark
     }
 
     #[inline]
     fn announce(&self) {
         if let Some(robust) = self.robust {
             self.thread.announce(robust, self.lock.links);
-        }
-    }
-
-    #[cold]
-    fn withdraw(&self) {
-        if let Some(robust) = self.robust {
-            self.thread.withdraw(robust);
         }
     }
 
@@ -307,6 +346,22 @@ impl Environment for Here<'_> {
     #[inline]
     fn concluded(&self) {
         self.thread.concluded();
+    }
+}
+
+impl Environment for Here<'_> {
+    type Deadline = Deadline;
+
+    #[inline]
+    fn record(&self) -> u32 {
+        (self.mark >> 16).wrapping_sub(1)
+    }
+
+    #[cold]
+    fn withdraw(&self) {
+        if let Some(robust) = self.robust {
+            self.thread.withdraw(robust);
+        }
     }
 
     #[cold]

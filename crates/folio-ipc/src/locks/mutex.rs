@@ -9,6 +9,7 @@ use folio_sys::futex::Deadline;
 use folio_sys::robust::RobustWord;
 use folio_sys::shared_memory::{Pinned, SharedMemory};
 
+use super::error::Refusal;
 use super::here::{Lock, Panic, within, words};
 use super::value::Value;
 use super::{LockError, LockResult};
@@ -83,10 +84,14 @@ impl<T: Payload> Mutex<T> {
         reason = "its result would go through memory, which takes longer than taking the lock"
     )]
     fn lock_within(&self, limit: Limit<Deadline>) -> LockResult<MutexGuard<'_, T>> {
-        let here = self.lock.here(Some(&self.robust))?;
-        let condition = raw::lock(here, words(&self.robust), limit)?;
+        let condition = if self.lock.take_free(&self.robust) {
+            words(&self.robust).condition()
+        } else {
+            self.lock_slowly(limit)?
+        };
         let guard = MutexGuard {
             mutex: self,
+            robust: &self.robust,
             _not_send: PhantomData,
             panic: Panic::seen(),
         };
@@ -94,6 +99,12 @@ impl<T: Payload> Mutex<T> {
             Condition::Sound => Ok(guard),
             Condition::Inconsistent => Err(LockError::OwnerDied(guard)),
         }
+    }
+
+    #[cold]
+    fn lock_slowly(&self, limit: Limit<Deadline>) -> Result<Condition, Refusal> {
+        let here = self.lock.here(Some(&self.robust))?;
+        Ok(raw::lock(here, words(&self.robust), limit)?)
     }
 }
 
@@ -143,6 +154,8 @@ impl<T> fmt::Debug for Mutex<T> {
 #[must_use = "it unlocks when it is dropped"]
 pub struct MutexGuard<'a, T: Payload> {
     mutex: &'a Mutex<T>,
+    /// The mutex's, nearer.
+    robust: &'a RobustWord,
     _not_send: PhantomData<*const ()>,
     panic: Panic,
 }
@@ -194,13 +207,13 @@ impl<'a, T: Payload> MutexGuard<'a, T> {
     /// Whether an owner died or panicked, and nobody has said since that the value is right again.
     #[must_use]
     pub fn is_inconsistent(&self) -> bool {
-        words(&self.mutex.robust).condition() == Condition::Inconsistent
+        words(self.robust).condition() == Condition::Inconsistent
     }
 
     /// Says that the value is right again, after [`LockError::OwnerDied`].
     pub fn recovered(&self) {
-        if self.mutex.lock.holding(&self.mutex.robust).is_some() {
-            words(&self.mutex.robust).repaired();
+        if self.mutex.lock.holding(self.robust).is_some() {
+            words(self.robust).repaired();
         }
     }
 
@@ -212,8 +225,7 @@ impl<'a, T: Payload> MutexGuard<'a, T> {
 impl<T: Payload> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        let Mutex { lock, robust, .. } = self.mutex;
-        lock.give_up(robust, self.panic);
+        self.mutex.lock.give_up(self.robust, self.panic);
     }
 }
 

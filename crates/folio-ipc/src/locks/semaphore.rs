@@ -13,7 +13,7 @@ use super::here::{Lock, within};
 use super::{LockError, LockResult};
 use crate::object::{Object, ObjectKind};
 use crate::participant::Attached;
-use crate::raw::environment::{Environment as _, Limit};
+use crate::raw::environment::{Limit, Owner as _};
 use crate::raw::semaphore as raw;
 use crate::{Error, Fingerprint, Result};
 

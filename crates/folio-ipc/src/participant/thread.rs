@@ -9,6 +9,7 @@ use folio_sys::process::fork_generation;
 
 use super::record::{PENDING, Record, WAITING_ON, WAITING_SINCE};
 use super::{Attached, Participant, reap};
+use crate::raw::environment::mark;
 use crate::{Error, Result};
 
 /// This thread, as the region knows it: what it is about to lock or unlock, and what it waits for.
@@ -64,15 +65,16 @@ thread_local! {
     static OWNED: RefCell<Vec<Owned>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Attached {
-    /// The index of this thread's record and its id, if it has used the region last of all.
-    #[inline]
-    pub(crate) fn recent_thread(&self) -> Option<(u32, u32)> {
-        let recent = RECENT.get();
-        let is_it = recent.key.attached == self.id && recent.key.generation == fork_generation();
-        is_it.then_some((recent.index, recent.tid))
-    }
+/// Has the record found first from now on, also by those who only ask for the thread's mark.
+fn remember(recent: Recent) {
+    let Recent {
+        key, index, tid, ..
+    } = recent;
+    RECENT.set(recent);
+    folio_sys::robust::current().note(key.attached, mark(index, tid));
+}
 
+impl Attached {
     /// This thread's record, taken at first use.
     #[inline]
     pub(crate) fn thread(&self) -> Result<ThreadRecord<'_>> {
@@ -118,7 +120,7 @@ impl Attached {
             // The thread is ending, and could not give the record back.
             Err(_) => return Err(self.too_many_threads()),
         };
-        RECENT.set(recent);
+        remember(recent);
         self.record(recent)
     }
 
@@ -163,9 +165,9 @@ impl Attached {
             std::thread::yield_now();
             return Ok(());
         };
-        RECENT.set(self.recent(key, index, tid));
+        remember(self.recent(key, index, tid));
         let reaped = self.heap().and_then(|heap| reap(&heap));
-        RECENT.set(Recent::NONE);
+        remember(Recent::NONE);
         Record::free(image, index)?;
         reaped.map(|_| ())
     }

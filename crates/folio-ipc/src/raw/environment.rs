@@ -2,42 +2,52 @@
 
 use super::atomics::AtomicU32;
 
-/// One thread that uses one lock: who it is, how it sleeps, and how it learns that others died.
-///
-/// There are two: the real one, over the kernel's futexes and a region's thread records, and one for loom,
-/// whose processes are threads that die where they are told to.
+/// One thread that owns a lock, or is about to: who it is, and what it tells the kernel.
 ///
 /// It is passed by value: so it is in registers on the way that most take.
-pub(crate) trait Environment: Copy {
-    /// A time on the clock that does not go back.
-    type Deadline: Copy;
-
+pub(crate) trait Owner: Copy {
     /// This thread's id, as the kernel writes it into words of the robust-futex protocol.
     fn tid(&self) -> u32;
 
-    /// The index of this thread's record in the region.
-    fn record(&self) -> u32;
-
-    /// This thread in one word, never 0: the low half of its id, and above it the index of its record, plus 1.
-    ///
-    /// It is stored after the lock's word was taken, by another instruction. The half of the id tells whether
-    /// it belongs to the thread that the word names, or to one that had the lock before.
-    #[inline]
-    fn mark(&self) -> u32 {
-        (self.record().wrapping_add(1) << 16) | (self.tid() & 0xffff)
-    }
+    /// This thread in one word, never 0: see [`mark`].
+    fn mark(&self) -> u32;
 
     /// Says that this thread is about to take the lock, which the kernel gives back from then on when it dies.
     fn announce(&self);
-
-    /// Says that the lock was not taken.
-    fn withdraw(&self);
 
     /// Says that this thread is about to give the lock up.
     fn announce_release(&self);
 
     /// Says that it has.
     fn concluded(&self);
+
+    /// Where a model may let this thread die.
+    #[cfg(loom)]
+    fn reached(&self, step: &'static str);
+}
+
+/// A thread in one word, never 0: the low half of its id, and above it the index of its record, plus 1.
+///
+/// It is stored after the lock's word was taken, by another instruction. The half of the id tells whether
+/// it belongs to the thread that the word names, or to one that had the lock before.
+#[inline]
+pub(crate) fn mark(record: u32, tid: u32) -> u32 {
+    (record.wrapping_add(1) << 16) | (tid & 0xffff)
+}
+
+/// One thread that uses one lock: how it sleeps, and how it learns that others died.
+///
+/// There are two: the real one, over the kernel's futexes and a region's thread records, and one for loom,
+/// whose processes are threads that die where they are told to.
+pub(crate) trait Environment: Owner {
+    /// A time on the clock that does not go back.
+    type Deadline: Copy;
+
+    /// The index of this thread's record in the region.
+    fn record(&self) -> u32;
+
+    /// Says that the lock was not taken.
+    fn withdraw(&self);
 
     /// Whether the thread that a lock's word names is dead, by the mark beside it. A mark of another
     /// thread means that the one which the word names died, or is, between taking the word and leaving its mark.
@@ -79,10 +89,6 @@ pub(crate) trait Environment: Copy {
 
     /// The time in milliseconds, of a clock that all processes share, for those who inspect the region.
     fn now_ms(&self) -> u32;
-
-    /// Where a model may let this thread die.
-    #[cfg(loom)]
-    fn reached(&self, step: &'static str);
 }
 
 /// How long a thread sleeps before it looks around by itself.

@@ -21,7 +21,7 @@ use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
 use super::atomics::AtomicU32;
-use super::environment::{Environment, Nap, Waited};
+use super::environment::{Environment, Nap, Owner, Waited, mark};
 use super::mutex::{OWNER_DIED, TID_MASK, WAITERS, Words};
 
 /// How often a nap ends for each death and thread. Once is for the lock that the dead had; the others are for
@@ -300,27 +300,17 @@ impl At<'_, '_> {
 #[derive(Clone, Copy)]
 pub(super) struct Soon;
 
-impl Environment for At<'_, '_> {
-    type Deadline = Soon;
-
+impl Owner for At<'_, '_> {
     fn tid(&self) -> u32 {
         self.here.tid()
     }
 
-    fn record(&self) -> u32 {
-        self.here.record
+    fn mark(&self) -> u32 {
+        mark(self.here.record, self.here.tid())
     }
 
     fn announce(&self) {
         self.here.announce(self.robust());
-    }
-
-    fn withdraw(&self) {
-        let robust = self.robust();
-        let linked = self.here.linked.borrow();
-        if !self.here.owns(&robust) || linked.iter().any(|word| Arc::ptr_eq(word, &robust)) {
-            *self.here.pending.borrow_mut() = None;
-        }
     }
 
     fn announce_release(&self) {
@@ -332,6 +322,31 @@ impl Environment for At<'_, '_> {
 
     fn concluded(&self) {
         *self.here.pending.borrow_mut() = None;
+    }
+
+    fn reached(&self, _step: &'static str) {
+        let steps_left = &self.here.steps_left;
+        match steps_left.get() {
+            Some(1) => resume_unwind(Box::new(Death)),
+            Some(steps) => steps_left.set(Some(steps - 1)),
+            None => {}
+        }
+    }
+}
+
+impl Environment for At<'_, '_> {
+    type Deadline = Soon;
+
+    fn record(&self) -> u32 {
+        self.here.record
+    }
+
+    fn withdraw(&self) {
+        let robust = self.robust();
+        let linked = self.here.linked.borrow();
+        if !self.here.owns(&robust) || linked.iter().any(|word| Arc::ptr_eq(word, &robust)) {
+            *self.here.pending.borrow_mut() = None;
+        }
     }
 
     fn is_owner_dead(&self, tid: u32, mark: u32) -> bool {
@@ -405,14 +420,5 @@ impl Environment for At<'_, '_> {
 
     fn now_ms(&self) -> u32 {
         1
-    }
-
-    fn reached(&self, _step: &'static str) {
-        let steps_left = &self.here.steps_left;
-        match steps_left.get() {
-            Some(1) => resume_unwind(Box::new(Death)),
-            Some(steps) => steps_left.set(Some(steps - 1)),
-            None => {}
-        }
     }
 }

@@ -43,7 +43,7 @@
 //! died keeps nobody waiting longer.
 
 use super::atomics::{AtomicU32, Ordering};
-use super::environment::{Condition, Environment, Failure, Limit, Nap, Waited};
+use super::environment::{Condition, Environment, Failure, Limit, Nap, Owner, Waited};
 use super::step;
 
 /// Somebody sleeps.
@@ -117,49 +117,64 @@ impl<'a> Words<'a> {
     }
 }
 
-/// Takes the lock.
+/// Takes the lock if it is free, and its data is right as far as anybody knows. Whether it did: if not, [`lock`] goes on.
 #[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "its result would go through memory, which takes longer than taking the lock"
-)]
-pub(crate) fn lock<E: Environment>(
-    env: E,
-    words: Words<'_>,
-    limit: Limit<E::Deadline>,
-) -> Result<Condition, Failure> {
+#[expect(clippy::inline_always, reason = "a call takes as long as what it does")]
+pub(crate) fn take_free(env: impl Owner, words: Words<'_>) -> bool {
     env.announce();
     step!(env, "mutex.lock.announced");
     let taken = words
         .word
         .compare_exchange(0, env.tid(), Ordering::SeqCst, Ordering::Relaxed);
-    if taken.is_err() {
-        return lock_contended(env, words, limit);
+    if taken.is_ok() {
+        step!(env, "mutex.lock.taken");
+        own(env, words);
     }
-    step!(env, "mutex.lock.taken");
-    own(env, words);
-    Ok(words.condition())
+    taken.is_ok()
 }
 
-/// Gives the lock up. Does nothing where it is not this thread's, as in a child that was forked by the owner.
+/// Takes the lock.
 #[inline]
-pub(crate) fn unlock<E: Environment>(env: E, words: Words<'_>) {
-    let tid = env.tid();
-    if words.word.load(Ordering::Relaxed) & TID_MASK != tid {
-        return;
+pub(crate) fn lock<E: Environment>(
+    env: E,
+    words: Words<'_>,
+    limit: Limit<E::Deadline>,
+) -> Result<Condition, Failure> {
+    if take_free(env, words) {
+        return Ok(words.condition());
     }
+    lock_contended(env, words, limit)
+}
+
+/// Gives the lock up, which is this thread's, if nobody waits for it. Whether it did: if not, [`unlock`] goes on.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a call takes as long as what it does")]
+pub(crate) fn give_up(env: impl Owner, words: Words<'_>) -> bool {
     env.announce_release();
     step!(env, "mutex.unlock.announced");
     words.owner().store(0, Ordering::Relaxed);
     step!(env, "mutex.unlock.disowned");
     let released = words
         .word
-        .compare_exchange(tid, 0, Ordering::Release, Ordering::Relaxed);
-    if released.is_err() {
-        unlock_contended(env, words);
+        .compare_exchange(env.tid(), 0, Ordering::Release, Ordering::Relaxed);
+    if released.is_ok() {
+        step!(env, "mutex.unlock.released");
+        env.concluded();
     }
-    step!(env, "mutex.unlock.released");
-    env.concluded();
+    released.is_ok()
+}
+
+/// Gives the lock up. Does nothing where it is not this thread's, as in a child that was forked by the owner.
+#[inline]
+pub(crate) fn unlock<E: Environment>(env: E, words: Words<'_>) {
+    if words.word.load(Ordering::Relaxed) & TID_MASK != env.tid() {
+        return;
+    }
+    if !give_up(env, words) {
+        unlock_contended(env, words);
+        step!(env, "mutex.unlock.released");
+        env.concluded();
+    }
 }
 
 /// Marks a lock as its owner's legacy if `is_owner_dead` says so of the id in its word and the mark beside it.
@@ -184,7 +199,7 @@ pub(crate) fn recover(words: Words<'_>, is_owner_dead: impl Fn(u32, u32) -> bool
     clippy::inline_always,
     reason = "its result would go through memory, which takes longer than taking the lock"
 )]
-fn own<E: Environment>(env: E, words: Words<'_>) {
+fn own(env: impl Owner, words: Words<'_>) {
     words.owner().store(env.mark(), Ordering::Relaxed);
     step!(env, "mutex.lock.owned");
 }

@@ -29,6 +29,19 @@ struct Local {
     head: Cell<Option<NonNull<Head>>>,
     /// Whether the word that is announced may be linked.
     links: Cell<bool>,
+    /// See [`Thread::note`]. Its key is 0 where nothing is noted, as is `tid` then.
+    note: Cell<Note>,
+}
+
+/// What a user of words knows of a thread.
+#[derive(Debug, Clone, Copy)]
+struct Note {
+    key: u32,
+    value: u32,
+}
+
+impl Note {
+    const NONE: Self = Self { key: 0, value: 0 };
 }
 
 thread_local! {
@@ -38,6 +51,7 @@ thread_local! {
             tid: Cell::new(0),
             head: Cell::new(None),
             links: Cell::new(false),
+            note: Cell::new(Note::NONE),
         }
     };
 }
@@ -72,6 +86,100 @@ pub fn current() -> Thread {
     thread
 }
 
+/// The calling thread, if a word that `links` can be announced without more ado: no other word is, and something other than 0
+/// was noted under the key.
+///
+/// Like [`current`] and [`announce`](Thread::announce), with less to find out.
+#[must_use]
+#[inline]
+pub fn ready(key: u32, links: bool) -> Option<Ready> {
+    LOCAL.with(|local| {
+        let note = local.note.get();
+        let head = local.head.get()?;
+        // SAFETY: as in `Thread::head`.
+        let pending = unsafe { head.as_ref() }
+            .list_op_pending
+            .load(Ordering::Relaxed);
+        let is_ready = note.key == key && pending == 0 && local.links.get() == links;
+        (is_ready && note.value != 0).then_some(Ready {
+            head,
+            tid: local.tid.get(),
+            noted: note.value,
+            _not_send: PhantomData,
+        })
+    })
+}
+
+/// The calling thread, if it owns the word and has announced it last of all.
+///
+/// Like [`current`] and [`announce_release`](Thread::announce_release), with less to find out.
+#[must_use]
+#[inline]
+pub fn ready_to_release(word: &RobustWord) -> Option<Ready> {
+    LOCAL.with(|local| {
+        let tid = local.tid.get();
+        let head = local.head.get()?;
+        // SAFETY: as in `Thread::head`.
+        let pending = unsafe { head.as_ref() }
+            .list_op_pending
+            .load(Ordering::Relaxed);
+        let is_owner = word.word().load(Ordering::Relaxed) & TID_MASK == tid;
+        (is_owner && pending == entry_of(word)).then_some(Ready {
+            head,
+            tid,
+            noted: 0,
+            _not_send: PhantomData,
+        })
+    })
+}
+
+/// A thread that takes one word, or gives it up, while the kernel has nothing else to look at: see [`ready`]. It is for use at once,
+/// before a fork.
+#[derive(Debug, Clone, Copy)]
+pub struct Ready {
+    head: NonNull<Head>,
+    tid: u32,
+    noted: u32,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Ready {
+    /// The thread's id.
+    #[must_use]
+    #[inline]
+    pub fn tid(&self) -> u32 {
+        self.tid
+    }
+
+    /// What was noted, if it is ready to take a word.
+    #[must_use]
+    #[inline]
+    pub fn noted(&self) -> u32 {
+        self.noted
+    }
+
+    /// As [`Thread::announce`].
+    #[inline]
+    pub fn announce(&self, word: &RobustWord) {
+        self.set_pending(entry_of(word));
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// As [`Thread::concluded`].
+    #[inline]
+    pub fn concluded(&self) {
+        compiler_fence(Ordering::SeqCst);
+        self.set_pending(0);
+    }
+
+    #[inline]
+    fn set_pending(&self, entry: usize) {
+        // SAFETY: as in `Thread::head`; the thread is the one that this was made for.
+        let head = unsafe { self.head.as_ref() };
+        head.list_op_pending.store(entry, Ordering::Relaxed);
+    }
+}
+
 impl Thread {
     /// The thread's id (`gettid(2)`), as it is in lock words; 0 for what a parent's code left to its
     /// forked child, until that asks for [`current`].
@@ -87,6 +195,23 @@ impl Thread {
     #[inline]
     pub fn kernel_recovers(&self) -> bool {
         self.local().head.get().is_some()
+    }
+
+    /// Notes a value of the thread, for [`ready`] to find, in place of any other. A forked child has none.
+    #[inline]
+    pub fn note(&self, key: u32, value: u32) {
+        // A thread that is none any more has nothing to take words with.
+        if self.tid() != 0 {
+            self.local().note.set(Note { key, value });
+        }
+    }
+
+    /// What was noted last, if it was under this key.
+    #[must_use]
+    #[inline]
+    pub fn noted(&self, key: u32) -> Option<u32> {
+        let note = self.local().note.get();
+        (note.key == key && note.value != 0).then_some(note.value)
     }
 
     /// Says that a word is about to be taken. Until it is given up, or another is announced,
@@ -232,6 +357,7 @@ pub(crate) fn forget() {
     LOCAL.with(|local| {
         local.tid.set(0);
         local.head.set(None);
+        local.note.set(Note::NONE);
     });
 }
 
