@@ -16,7 +16,7 @@ use crate::fault::FaultPolicy;
 use crate::mapping::{Area, CopyError, ReadError, SHARED, WriteError, read_exact, write_all};
 use crate::page;
 use crate::survive::{self, Survivor, Use};
-pub use pinned::{Pinned, Word};
+pub use pinned::{Pinned, PinnedSlice, Word};
 
 /// What a [`SharedMemory`] is mapped for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -283,6 +283,17 @@ impl SharedMemory {
     #[must_use]
     pub fn pin<W: Word>(self: &Arc<Self>, offset: usize) -> Option<Pinned<W>> {
         Pinned::new(self, offset)
+    }
+
+    /// So many atomics in a row, the first at `offset`, as [`pin`](Self::pin) gives one. Of no atomics the first must be
+    /// there all the same.
+    #[must_use]
+    pub fn pin_all<W: Word>(
+        self: &Arc<Self>,
+        offset: usize,
+        count: usize,
+    ) -> Option<PinnedSlice<W>> {
+        PinnedSlice::new(self, offset, count)
     }
 
     /// Fills `buf` with the bytes from `offset` on.

@@ -7,11 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use folio_sys::futex::{self, Deadline};
-use folio_sys::robust::{self, Ready, RobustWord, Thread};
-use folio_sys::shared_memory::{Pinned, SharedMemory};
+use folio_sys::robust::{self, Known, Ready, RobustWord, Thread};
+use folio_sys::shared_memory::{Pinned, PinnedSlice, SharedMemory};
 
 use crate::participant::{Attached, Record, ThreadRecord};
-use crate::raw::environment::{Environment, Limit, Nap, Owner, Waited, mark};
+use crate::raw::environment::{Environment, Identity, Limit, Nap, Owner, Waited, mark};
 use crate::raw::mutex::{self, TID_MASK, Words};
 use crate::{Error, Result};
 
@@ -83,8 +83,8 @@ impl Lock {
             return Err(Box::new(self.lost()));
         }
         let thread = robust::current();
-        let mark = match thread.noted(self.id) {
-            Some(mark) => mark,
+        let mark = match robust::known(self.id) {
+            Some(known) => known.noted(),
             None => self.first_mark()?,
         };
         Ok(Here {
@@ -94,6 +94,21 @@ impl Lock {
             mark,
             tid: thread.tid(),
         })
+    }
+
+    /// This thread, if it has used the region last of all and no page of that is lost.
+    #[inline]
+    pub(super) fn known(&self) -> Option<Known> {
+        if self.attached.is_lost() {
+            return None;
+        }
+        robust::known(self.id)
+    }
+
+    /// This thread, if it has used the region last of all: for what it gives up, lost pages or not.
+    #[inline]
+    pub(super) fn still_known(&self) -> Option<Known> {
+        robust::known(self.id)
     }
 
     /// This thread's mark, of which it was not known that it is the region's.
@@ -131,8 +146,8 @@ impl Lock {
         if thread.tid() != tid {
             return None;
         }
-        let mark = match thread.noted(self.id) {
-            Some(mark) => mark,
+        let mark = match robust::known(self.id) {
+            Some(known) => known.noted(),
             // It has used another region since.
             None => self.first_mark().ok()?,
         };
@@ -207,6 +222,19 @@ impl Lock {
             .ok_or_else(|| self.damaged("a lock outside of it"))
     }
 
+    /// Words of the region in a row, the first `from` bytes behind the beginning of the lock.
+    pub(super) fn pin_all<W: folio_sys::shared_memory::Word>(
+        &self,
+        from: usize,
+        count: u32,
+    ) -> Result<PinnedSlice<W>> {
+        self.offset
+            .checked_add(from)
+            .zip(usize::try_from(count).ok())
+            .and_then(|(offset, count)| self.memory().pin_all::<W>(offset, count))
+            .ok_or_else(|| self.damaged("a lock outside of it"))
+    }
+
     pub(super) fn memory(&self) -> &Arc<SharedMemory> {
         self.attached.memory()
     }
@@ -270,17 +298,31 @@ struct Quick<'a> {
     robust: &'a RobustWord,
 }
 
-impl Owner for Quick<'_> {
+impl Identity for Known {
     #[inline]
     fn tid(&self) -> u32 {
-        self.ready.tid()
+        Known::tid(self)
     }
 
     #[inline]
     fn mark(&self) -> u32 {
-        self.ready.noted()
+        self.noted()
+    }
+}
+
+impl Identity for Quick<'_> {
+    #[inline]
+    fn tid(&self) -> u32 {
+        self.ready.known().tid()
     }
 
+    #[inline]
+    fn mark(&self) -> u32 {
+        self.ready.known().noted()
+    }
+}
+
+impl Owner for Quick<'_> {
     #[inline]
     fn announce(&self) {
         self.ready.announce(self.robust);
@@ -318,7 +360,7 @@ impl Here<'_> {
     }
 }
 
-impl Owner for Here<'_> {
+impl Identity for Here<'_> {
     #[inline]
     fn tid(&self) -> u32 {
         self.tid
@@ -328,7 +370,9 @@ impl Owner for Here<'_> {
     fn mark(&self) -> u32 {
         self.mark
     }
+}
 
+impl Owner for Here<'_> {
     #[inline]
     fn announce(&self) {
         if let Some(robust) = self.robust {
@@ -351,11 +395,6 @@ impl Owner for Here<'_> {
 
 impl Environment for Here<'_> {
     type Deadline = Deadline;
-
-    #[inline]
-    fn record(&self) -> u32 {
-        (self.mark >> 16).wrapping_sub(1)
-    }
 
     #[cold]
     fn withdraw(&self) {

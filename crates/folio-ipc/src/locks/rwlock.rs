@@ -15,7 +15,7 @@ use super::value::Value;
 use super::{LockError, LockResult};
 use crate::object::{Object, ObjectKind};
 use crate::participant::Attached;
-use crate::raw::environment::{Condition, Limit, Owner as _};
+use crate::raw::environment::{Condition, Identity as _, Limit};
 use crate::raw::{mutex, rwlock as raw};
 use crate::{Fingerprint, Payload, Result};
 

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use folio_sys::futex::Deadline;
-use folio_sys::shared_memory::{Pinned, SharedMemory};
+use folio_sys::shared_memory::{Pinned, PinnedSlice, SharedMemory};
 
+use super::LockResult;
+use super::error::Refusal;
 use super::here::{Lock, within};
-use super::{LockError, LockResult};
 use crate::object::{Object, ObjectKind};
 use crate::participant::Attached;
-use crate::raw::environment::{Limit, Owner as _};
+use crate::raw::environment::{Identity as _, Limit};
 use crate::raw::semaphore as raw;
 use crate::{Error, Fingerprint, Result};
 
@@ -44,6 +45,7 @@ const MOST_PERMITS: u32 = 65_536;
 pub struct Semaphore {
     lock: Lock,
     gate: Pinned<AtomicU32>,
+    permits: PinnedSlice<AtomicU64>,
     count: u32,
 }
 
@@ -86,13 +88,9 @@ impl Semaphore {
     /// How many of them nobody has, at some time between call and return.
     #[must_use]
     pub fn available(&self) -> u32 {
-        let words = self.words();
-        let is_free = |index: &u32| {
-            raw::Words::permit(&words, *index)
-                .is_some_and(|permit| permit.load(Ordering::Relaxed) == 0)
-        };
-        let free = (0..self.count).filter(is_free).count();
-        u32::try_from(free).unwrap_or(self.count)
+        let permits = self.permits.iter();
+        let free = permits.filter(|permit| permit.load(Ordering::Relaxed) == 0);
+        u32::try_from(free.count()).unwrap_or(self.count)
     }
 
     #[inline(always)]
@@ -101,23 +99,58 @@ impl Semaphore {
         reason = "its result would go through memory, which takes longer than taking the lock"
     )]
     fn acquire_within(&self, limit: Limit<Deadline>) -> LockResult<Permit<'_>> {
-        let here = self.lock.here(None)?;
-        let index = raw::acquire(here, self.words(), limit).map_err(LockError::from)?;
+        let taken = self.lock.known().and_then(|thread| {
+            let index = raw::take_first(thread, self)?;
+            Some((index, thread.tid()))
+        });
+        let (index, tid) = match taken {
+            Some(taken) => taken,
+            None => self.acquire_slowly(limit)?,
+        };
         Ok(Permit {
             semaphore: self,
-            held: u64::from(index) << 32 | u64::from(here.tid()),
+            held: u64::from(index) << 32 | u64::from(tid),
             _not_send: PhantomData,
         })
     }
 
-    #[inline]
-    fn words(&self) -> Permits<'_> {
-        Permits {
-            gate: &self.gate,
-            count: self.count,
-            memory: self.lock.memory(),
-            offset: self.lock.offset(),
+    /// The permit's index, and this thread's id.
+    #[cold]
+    fn acquire_slowly(&self, limit: Limit<Deadline>) -> Result<(u32, u32), Refusal> {
+        let here = self.lock.here(None)?;
+        Ok((raw::acquire(here, self, limit)?, here.tid()))
+    }
+
+    #[cold]
+    fn release_slowly(&self, permit: &AtomicU64, tid: u32) {
+        if let Some(here) = self.lock.still_here(None, tid) {
+            raw::release(here, self, permit);
         }
+    }
+
+    /// Lets those in who wait for a permit that was given back.
+    #[cold]
+    fn open(&self, tid: u32) {
+        if let Some(here) = self.lock.still_here(None, tid) {
+            raw::open(here, self);
+        }
+    }
+}
+
+impl raw::Words for &Semaphore {
+    #[inline]
+    fn gate(&self) -> &AtomicU32 {
+        &self.gate
+    }
+
+    #[inline]
+    fn count(&self) -> u32 {
+        self.count
+    }
+
+    #[inline]
+    fn permit(&self, index: u32) -> Option<&AtomicU64> {
+        self.permits.get(index as usize)
     }
 }
 
@@ -217,9 +250,11 @@ impl Object for Semaphore {
         let lock = Lock::new(attached, offset);
         let permits = Permits::at(lock.memory(), offset, len)
             .ok_or_else(|| lock.damaged("a semaphore with more permits than it has room for"))?;
+        let count = permits.count;
         Ok(Self {
-            count: permits.count,
             gate: lock.pin(0)?,
+            permits: lock.pin_all(PERMITS, count)?,
+            count,
             lock,
         })
     }
@@ -252,9 +287,17 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
-        let lock = &self.semaphore.lock;
-        if let Some(here) = lock.still_here(None, self.tid()) {
-            raw::release(here, self.semaphore.words(), self.index());
+        let semaphore = self.semaphore;
+        let Some(permit) = raw::Words::permit(&semaphore, self.index()) else {
+            return;
+        };
+        match semaphore.lock.still_known() {
+            Some(thread) if thread.tid() == self.tid() => {
+                if raw::give_back(thread, semaphore, permit) {
+                    semaphore.open(self.tid());
+                }
+            }
+            _ => semaphore.release_slowly(permit, self.tid()),
         }
     }
 }

@@ -2,16 +2,29 @@
 
 use super::atomics::AtomicU32;
 
-/// One thread that owns a lock, or is about to: who it is, and what it tells the kernel.
+/// One thread: who it is.
 ///
 /// It is passed by value: so it is in registers on the way that most take.
-pub(crate) trait Owner: Copy {
+pub(crate) trait Identity: Copy {
     /// This thread's id, as the kernel writes it into words of the robust-futex protocol.
     fn tid(&self) -> u32;
 
     /// This thread in one word, never 0: see [`mark`].
     fn mark(&self) -> u32;
 
+    /// The index of this thread's record in the region.
+    #[inline]
+    fn record(&self) -> u32 {
+        (self.mark() >> 16).wrapping_sub(1)
+    }
+
+    /// Where a model may let this thread die.
+    #[cfg(loom)]
+    fn reached(&self, step: &'static str);
+}
+
+/// One thread that owns a lock, or is about to: what it tells the kernel.
+pub(crate) trait Owner: Identity {
     /// Says that this thread is about to take the lock, which the kernel gives back from then on when it dies.
     fn announce(&self);
 
@@ -20,10 +33,6 @@ pub(crate) trait Owner: Copy {
 
     /// Says that it has.
     fn concluded(&self);
-
-    /// Where a model may let this thread die.
-    #[cfg(loom)]
-    fn reached(&self, step: &'static str);
 }
 
 /// A thread in one word, never 0: the low half of its id, and above it the index of its record, plus 1.
@@ -42,9 +51,6 @@ pub(crate) fn mark(record: u32, tid: u32) -> u32 {
 pub(crate) trait Environment: Owner {
     /// A time on the clock that does not go back.
     type Deadline: Copy;
-
-    /// The index of this thread's record in the region.
-    fn record(&self) -> u32;
 
     /// Says that the lock was not taken.
     fn withdraw(&self);

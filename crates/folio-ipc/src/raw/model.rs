@@ -21,7 +21,7 @@ use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
 use super::atomics::AtomicU32;
-use super::environment::{Environment, Nap, Owner, Waited, mark};
+use super::environment::{Environment, Identity, Nap, Owner, Waited, mark};
 use super::mutex::{OWNER_DIED, TID_MASK, WAITERS, Words};
 
 /// How often a nap ends for each death and thread. Once is for the lock that the dead had; the others are for
@@ -300,7 +300,7 @@ impl At<'_, '_> {
 #[derive(Clone, Copy)]
 pub(super) struct Soon;
 
-impl Owner for At<'_, '_> {
+impl Identity for At<'_, '_> {
     fn tid(&self) -> u32 {
         self.here.tid()
     }
@@ -309,6 +309,17 @@ impl Owner for At<'_, '_> {
         mark(self.here.record, self.here.tid())
     }
 
+    fn reached(&self, _step: &'static str) {
+        let steps_left = &self.here.steps_left;
+        match steps_left.get() {
+            Some(1) => resume_unwind(Box::new(Death)),
+            Some(steps) => steps_left.set(Some(steps - 1)),
+            None => {}
+        }
+    }
+}
+
+impl Owner for At<'_, '_> {
     fn announce(&self) {
         self.here.announce(self.robust());
     }
@@ -323,23 +334,10 @@ impl Owner for At<'_, '_> {
     fn concluded(&self) {
         *self.here.pending.borrow_mut() = None;
     }
-
-    fn reached(&self, _step: &'static str) {
-        let steps_left = &self.here.steps_left;
-        match steps_left.get() {
-            Some(1) => resume_unwind(Box::new(Death)),
-            Some(steps) => steps_left.set(Some(steps - 1)),
-            None => {}
-        }
-    }
 }
 
 impl Environment for At<'_, '_> {
     type Deadline = Soon;
-
-    fn record(&self) -> u32 {
-        self.here.record
-    }
 
     fn withdraw(&self) {
         let robust = self.robust();

@@ -26,7 +26,7 @@
 //! A thread whose record has no slot reads alone, as a writer. `used` is one more than the highest slot that was ever entered, so that writers look at no more than those.
 
 use super::atomics::{AtomicU32, Ordering, store_before_load};
-use super::environment::{Condition, Environment, Failure, Limit, Nap, Waited};
+use super::environment::{Condition, Environment, Failure, Identity, Limit, Nap, Waited};
 use super::mutex::{self, WAITERS};
 use super::step;
 
@@ -145,12 +145,12 @@ pub(crate) fn recover<'a>(
 }
 
 #[inline]
-fn tid<E: Environment>(env: E) -> u32 {
+fn tid(env: impl Identity) -> u32 {
     env.tid() & TID_MASK
 }
 
 #[inline]
-fn entry<E: Environment>(env: E) -> u32 {
+fn entry(env: impl Identity) -> u32 {
     ONE | tid(env)
 }
 

@@ -20,7 +20,7 @@
 //! that has waited for a millisecond; then others hold back for one, once.
 
 use super::atomics::{AtomicU32, AtomicU64, Ordering, store_before_load};
-use super::environment::{Environment, Failure, Limit, Nap, Waited};
+use super::environment::{Environment, Failure, Identity, Limit, Nap, Waited};
 use super::step;
 
 const WAITERS: u32 = 1;
@@ -39,12 +39,19 @@ pub(crate) trait Words {
     fn permit(&self, index: u32) -> Option<&AtomicU64>;
 }
 
-/// Takes a permit; its index.
+/// Takes the permit that this thread looks at first, if it is free and nobody starves; its index. If there is none, [`acquire`] goes on.
 #[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "its result would go through memory, which takes longer than taking the lock"
-)]
+#[expect(clippy::inline_always, reason = "a call takes as long as what it does")]
+pub(crate) fn take_first(thread: impl Identity, words: impl Words + Copy) -> Option<u32> {
+    if words.gate().load(Ordering::Relaxed) & STARVING != 0 {
+        return None;
+    }
+    let first = first_of(thread, words.count());
+    take_one(thread, words.permit(first)?).then_some(first)
+}
+
+/// Takes a permit; its index.
+#[inline]
 pub(crate) fn acquire<E: Environment>(
     env: E,
     words: impl Words + Copy,
@@ -58,17 +65,23 @@ pub(crate) fn acquire<E: Environment>(
     acquire_contended(env, words, limit)
 }
 
-/// Gives a permit back. Does nothing where it is not this thread's.
+/// Gives a permit back, unless it is not this thread's. Whether somebody waits for it, who is to be [let in](open).
 #[inline]
-pub(crate) fn release<E: Environment>(env: E, words: impl Words + Copy, index: u32) {
-    let Some(permit) = words.permit(index) else {
-        return;
-    };
-    step!(env, "semaphore.release.begun");
-    let freed = permit.compare_exchange(holder(env), 0, Ordering::SeqCst, Ordering::Relaxed);
-    step!(env, "semaphore.release.freed");
+pub(crate) fn give_back(
+    thread: impl Identity,
+    words: impl Words + Copy,
+    permit: &AtomicU64,
+) -> bool {
+    step!(thread, "semaphore.release.begun");
+    let freed = permit.compare_exchange(holder(thread), 0, Ordering::SeqCst, Ordering::Relaxed);
+    step!(thread, "semaphore.release.freed");
     store_before_load();
-    if freed.is_ok() && words.gate().load(Ordering::SeqCst) & WAITERS != 0 {
+    freed.is_ok() && words.gate().load(Ordering::SeqCst) & WAITERS != 0
+}
+
+/// Gives a permit back. Does nothing where it is not this thread's.
+pub(crate) fn release<E: Environment>(env: E, words: impl Words + Copy, permit: &AtomicU64) {
+    if give_back(env, words, permit) {
         open(env, words);
     }
 }
@@ -99,30 +112,42 @@ pub(crate) fn holder_of(permit: u64) -> Option<(u32, u32)> {
 }
 
 #[inline]
-fn holder<E: Environment>(env: E) -> u64 {
-    (u64::from(env.record()) + 1) << 32 | u64::from(env.tid())
+fn holder(thread: impl Identity) -> u64 {
+    (u64::from(thread.record()) + 1) << 32 | u64::from(thread.tid())
 }
 
-/// Takes any free permit. Threads begin to look at different ones.
+/// The permit that a thread looks at first: threads begin at different ones, without a division.
 #[inline]
-fn take<E: Environment>(env: E, words: impl Words + Copy) -> Option<u32> {
+fn first_of(thread: impl Identity, count: u32) -> u32 {
+    // Less than twice the count.
+    let first = thread.record() & (u32::MAX >> count.saturating_sub(1).leading_zeros().min(31));
+    first.checked_sub(count).unwrap_or(first)
+}
+
+/// Takes a permit if it is free.
+#[inline]
+fn take_one(thread: impl Identity, permit: &AtomicU64) -> bool {
+    permit.load(Ordering::SeqCst) == 0 && {
+        let taken = permit.compare_exchange(0, holder(thread), Ordering::SeqCst, Ordering::Relaxed);
+        step!(thread, "semaphore.acquire.taken");
+        taken.is_ok()
+    }
+}
+
+/// Takes any free permit.
+fn take(thread: impl Identity, words: impl Words + Copy) -> Option<u32> {
     let count = words.count();
-    let first = env.record().checked_rem(count)?;
+    let first = first_of(thread, count);
     (first..count).chain(0..first).find(|&index| {
-        words.permit(index).is_some_and(|permit| {
-            permit.load(Ordering::SeqCst) == 0 && {
-                let taken =
-                    permit.compare_exchange(0, holder(env), Ordering::SeqCst, Ordering::Relaxed);
-                step!(env, "semaphore.acquire.taken");
-                taken.is_ok()
-            }
-        })
+        words
+            .permit(index)
+            .is_some_and(|permit| take_one(thread, permit))
     })
 }
 
 /// Wakes those who wait at the gate.
 #[cold]
-fn open<E: Environment>(env: E, words: impl Words + Copy) {
+pub(crate) fn open<E: Environment>(env: E, words: impl Words + Copy) {
     if clear_waiters(&words) {
         step!(env, "semaphore.release.opened");
         env.wake(words.gate(), u32::MAX);

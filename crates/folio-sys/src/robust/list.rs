@@ -86,6 +86,44 @@ pub fn current() -> Thread {
     thread
 }
 
+/// The calling thread, if something other than 0 was noted under the key.
+///
+/// Like [`current`], with less to find out.
+#[must_use]
+#[inline]
+pub fn known(key: u32) -> Option<Known> {
+    LOCAL.with(|local| {
+        let note = local.note.get();
+        (note.key == key && note.value != 0).then_some(Known {
+            tid: local.tid.get(),
+            noted: note.value,
+        })
+    })
+}
+
+/// A thread and what was noted of it: see [`known`]. It is for use at once, before a fork.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    tid: u32,
+    noted: u32,
+}
+
+impl Known {
+    /// The thread's id.
+    #[must_use]
+    #[inline]
+    pub fn tid(&self) -> u32 {
+        self.tid
+    }
+
+    /// What was noted, never 0.
+    #[must_use]
+    #[inline]
+    pub fn noted(&self) -> u32 {
+        self.noted
+    }
+}
+
 /// The calling thread, if a word that `links` can be announced without more ado: no other word is, and something other than 0
 /// was noted under the key.
 ///
@@ -103,8 +141,10 @@ pub fn ready(key: u32, links: bool) -> Option<Ready> {
         let is_ready = note.key == key && pending == 0 && local.links.get() == links;
         (is_ready && note.value != 0).then_some(Ready {
             head,
-            tid: local.tid.get(),
-            noted: note.value,
+            known: Known {
+                tid: local.tid.get(),
+                noted: note.value,
+            },
             _not_send: PhantomData,
         })
     })
@@ -126,8 +166,7 @@ pub fn ready_to_release(word: &RobustWord) -> Option<Ready> {
         let is_owner = word.word().load(Ordering::Relaxed) & TID_MASK == tid;
         (is_owner && pending == entry_of(word)).then_some(Ready {
             head,
-            tid,
-            noted: 0,
+            known: Known { tid, noted: 0 },
             _not_send: PhantomData,
         })
     })
@@ -138,24 +177,16 @@ pub fn ready_to_release(word: &RobustWord) -> Option<Ready> {
 #[derive(Debug, Clone, Copy)]
 pub struct Ready {
     head: NonNull<Head>,
-    tid: u32,
-    noted: u32,
+    known: Known,
     _not_send: PhantomData<*const ()>,
 }
 
 impl Ready {
-    /// The thread's id.
+    /// The thread; nothing is noted of it that is ready to give a word up.
     #[must_use]
     #[inline]
-    pub fn tid(&self) -> u32 {
-        self.tid
-    }
-
-    /// What was noted, if it is ready to take a word.
-    #[must_use]
-    #[inline]
-    pub fn noted(&self) -> u32 {
-        self.noted
+    pub fn known(&self) -> Known {
+        self.known
     }
 
     /// As [`Thread::announce`].
@@ -197,21 +228,13 @@ impl Thread {
         self.local().head.get().is_some()
     }
 
-    /// Notes a value of the thread, for [`ready`] to find, in place of any other. A forked child has none.
+    /// Notes a value of the thread, for [`known`] and [`ready`] to find, in place of any other. A forked child has none.
     #[inline]
     pub fn note(&self, key: u32, value: u32) {
         // A thread that is none any more has nothing to take words with.
         if self.tid() != 0 {
             self.local().note.set(Note { key, value });
         }
-    }
-
-    /// What was noted last, if it was under this key.
-    #[must_use]
-    #[inline]
-    pub fn noted(&self, key: u32) -> Option<u32> {
-        let note = self.local().note.get();
-        (note.key == key && note.value != 0).then_some(note.value)
     }
 
     /// Says that a word is about to be taken. Until it is given up, or another is announced,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, PoisonError};
 
@@ -74,6 +74,67 @@ impl<W: Word> Pinned<W> {
     }
 }
 
+/// Atomics in a row in a [`SharedMemory`], which they keep mapped. See [`SharedMemory::pin_all`].
+pub struct PinnedSlice<W: Word> {
+    first: NonNull<W>,
+    len: usize,
+    memory: Arc<SharedMemory>,
+}
+
+// SAFETY: shared references to atomics, and an Arc, all of which any thread may have.
+unsafe impl<W: Word> Send for PinnedSlice<W> {}
+// SAFETY: as above.
+unsafe impl<W: Word> Sync for PinnedSlice<W> {}
+
+impl<W: Word> PinnedSlice<W> {
+    pub(super) fn new(memory: &Arc<SharedMemory>, offset: usize, len: usize) -> Option<Self> {
+        let size_bytes = len.checked_mul(size_of::<W>())?;
+        if memory.len().checked_sub(offset)? < size_bytes {
+            return None;
+        }
+        Some(Self {
+            first: place_of(memory, offset)?,
+            len,
+            memory: Arc::clone(memory),
+        })
+    }
+
+    /// One of them; `None` if there are not so many.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&W> {
+        if index >= self.len {
+            return None;
+        }
+        // SAFETY: `new` found as many words mapped as are counted, so the one at the index is within the memory.
+        let word = unsafe { self.first.add(index) };
+        // SAFETY: as in the `deref` of `Pinned`. It is as aligned as the first is.
+        Some(unsafe { word.as_ref() })
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &W> {
+        (0..self.len).map_while(|index| self.get(index))
+    }
+}
+
+impl<W: Word> Drop for PinnedSlice<W> {
+    #[inline]
+    fn drop(&mut self) {
+        for word in self.iter().filter(|word| word.is_owned_here()) {
+            remember(&self.memory, ptr::from_ref(word).addr());
+        }
+    }
+}
+
+impl<W: Word> fmt::Debug for PinnedSlice<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinnedSlice")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Where the word at an offset is: all of it mapped to be written to, and aligned.
 fn place_of<W: Word>(memory: &SharedMemory, offset: usize) -> Option<NonNull<W>> {
     let room = memory.len().checked_sub(offset)?;
@@ -109,21 +170,21 @@ impl<W: Word> Drop for Pinned<W> {
     #[inline]
     fn drop(&mut self) {
         if self.is_owned_here() {
-            self.remember();
+            remember(&self.memory, self.word.as_ptr().addr());
         }
     }
 }
 
-impl<W: Word> Pinned<W> {
-    /// Has the memory ask again before it is unmapped.
-    #[cold]
-    fn remember(&self) {
-        let offset = self.offset();
-        let left_owned = &self.memory.left_owned;
-        let mut left_owned = left_owned.lock().unwrap_or_else(PoisonError::into_inner);
-        if !left_owned.contains(&offset) {
-            left_owned.push(offset);
-        }
+/// Has the memory ask again, before it is unmapped, whether the word at this address is owned.
+#[cold]
+fn remember(memory: &SharedMemory, address: usize) {
+    let offset = address - memory.start.as_ptr().addr();
+    let mut left_owned = memory
+        .left_owned
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if !left_owned.contains(&offset) {
+        left_owned.push(offset);
     }
 }
 

@@ -6,7 +6,7 @@ use loom::sync::atomic::AtomicU32;
 
 use super::{Fate, Here, Robust, World, explore, explore_each_death};
 use crate::raw::condvar::{Words, arrive, notify, sleep};
-use crate::raw::environment::{Limit, Owner as _};
+use crate::raw::environment::{Identity as _, Limit};
 use crate::raw::mutex::{lock, unlock};
 
 /// Jobs, which a mutex protects.

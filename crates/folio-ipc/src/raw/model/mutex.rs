@@ -33,7 +33,7 @@ impl Guarded {
     }
 
     fn count_locked(&self, here: &Here<'_>, condition: Condition) {
-        use crate::raw::environment::Owner as _;
+        use crate::raw::environment::Identity as _;
 
         let env = here.at(&self.mutex);
         let words = self.mutex.words();

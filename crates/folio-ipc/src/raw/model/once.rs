@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use loom::sync::atomic::AtomicU32;
 
 use super::{Fate, Here, Robust, World, explore, explore_each_death};
-use crate::raw::environment::{Failure, Limit, Owner as _};
+use crate::raw::environment::{Failure, Identity as _, Limit};
 use crate::raw::once::{Turn, Words, abandon, begin, end, is_done};
 
 struct Made {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use loom::sync::atomic::AtomicU32;
 
 use super::{Fate, Here, Robust, Soon, World, explore, explore_each_death};
-use crate::raw::environment::{Condition, Failure, Limit, Owner as _};
+use crate::raw::environment::{Condition, Failure, Identity as _, Limit};
 use crate::raw::mutex;
 use crate::raw::rwlock::{Words, end_read, read, write};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use loom::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::{Here, Soon, World, explore, explore_each_death};
-use crate::raw::environment::{Failure, Limit, Owner as _};
+use crate::raw::environment::{Failure, Identity as _, Limit};
 use crate::raw::semaphore::{Words, acquire, release};
 
 struct Permits<const COUNT: usize> {
@@ -53,7 +53,7 @@ impl<const COUNT: usize> Permits<COUNT> {
             env.tid(),
             "somebody else has the permit"
         );
-        release(env, self, index);
+        release(env, self, self.permit(index).unwrap());
     }
 }
 
@@ -114,8 +114,8 @@ fn loom_semaphore_permits_that_are_kept() {
                 })
             });
             world.run(0, None, |here, it| {
-                release(here.bare(), it, 0);
-                release(here.bare(), it, 1);
+                release(here.bare(), it, it.permit(0).unwrap());
+                release(here.bare(), it, it.permit(1).unwrap());
             });
             // Nobody who keeps a permit wakes anybody any more.
             for keeper in keepers {
