@@ -92,13 +92,13 @@ impl Barrier {
     /// [`LockError::Region`].
     pub fn reset(&self) -> Result<(), LockError> {
         let here = self.lock.here(Some(&self.robust))?;
-        Ok(raw::reset(here, self.places())?)
+        Ok(raw::reset(here, &self.places())?)
     }
 
     /// Whether it is broken.
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        raw::is_broken(self.places())
+        raw::is_broken(&self.places())
     }
 
     /// How many threads meet.
@@ -109,7 +109,7 @@ impl Barrier {
 
     fn wait_within(&self, limit: Limit<Deadline>) -> Result<BarrierOutcome, LockError> {
         let here = self.lock.here(Some(&self.robust))?;
-        Ok(match raw::wait(here, self.places(), limit)? {
+        Ok(match raw::wait(here, &self.places(), limit)? {
             raw::Met::Leader => BarrierOutcome::Leader,
             raw::Met::Follower => BarrierOutcome::Follower,
         })

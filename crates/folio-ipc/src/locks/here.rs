@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use folio_sys::futex::{self, Deadline};
 use folio_sys::robust::{self, Known, Ready, RobustWord, Thread};
-use folio_sys::shared_memory::{Pinned, PinnedSlice, SharedMemory};
+use folio_sys::shared_memory::{Pinned, SharedMemory};
 
 use crate::participant::{Attached, Record, ThreadRecord};
 use crate::raw::environment::{Environment, Identity, Limit, Nap, Owner, Waited, mark};
@@ -219,19 +219,6 @@ impl Lock {
         self.offset
             .checked_add(from)
             .and_then(|offset| self.memory().pin::<W>(offset))
-            .ok_or_else(|| self.damaged("a lock outside of it"))
-    }
-
-    /// Words of the region in a row, the first `from` bytes behind the beginning of the lock.
-    pub(super) fn pin_all<W: folio_sys::shared_memory::Word>(
-        &self,
-        from: usize,
-        count: u32,
-    ) -> Result<PinnedSlice<W>> {
-        self.offset
-            .checked_add(from)
-            .zip(usize::try_from(count).ok())
-            .and_then(|(offset, count)| self.memory().pin_all::<W>(offset, count))
             .ok_or_else(|| self.damaged("a lock outside of it"))
     }
 

@@ -33,7 +33,7 @@ pub(crate) fn recover(
             if kind != ObjectKind::RwLock {
                 return;
             }
-            if let Some(slots) = Slots::at(memory, &robust, offset) {
+            if let Some(slots) = Slots::at(memory, offset) {
                 for word in rwlock::recover(&slots, is_dead) {
                     futex::wake(word, u32::MAX);
                 }

@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use folio_sys::futex::Deadline;
 use folio_sys::robust::RobustWord;
-use folio_sys::shared_memory::{Pinned, SharedMemory};
+use folio_sys::shared_memory::{Pinned, PinnedSlice, SharedMemory};
 
+use super::error::Refusal;
 use super::here::{Lock, Panic, within, words};
 use super::value::Value;
 use super::{LockError, LockResult};
 use crate::object::{Object, ObjectKind};
 use crate::participant::Attached;
 use crate::raw::environment::{Condition, Identity as _, Limit};
-use crate::raw::{mutex, rwlock as raw};
+use crate::raw::mutex;
+use crate::raw::rwlock::{self as raw, Words as _};
 use crate::{Fingerprint, Payload, Result};
 
 /// How many threads can read at the same time. The records of more have no word here: they read alone.
@@ -50,8 +52,7 @@ const VALUE: usize = SLOTS + READERS as usize * size_of::<AtomicU32>();
 /// ```
 pub struct RwLock<T> {
     lock: Lock,
-    robust: Pinned<RobustWord>,
-    used: Pinned<AtomicU32>,
+    words: Slots,
     value: Value<T>,
 }
 
@@ -124,11 +125,18 @@ impl<T: Payload> RwLock<T> {
         reason = "its result would go through memory, which takes longer than taking the lock"
     )]
     fn read_within(&self, limit: Limit<Deadline>) -> LockResult<ReadGuard<'_, T>> {
-        let here = self.lock.here(Some(&self.robust))?;
-        let condition = raw::read(here, self.words(), limit)?;
+        let entered = self.lock.known().and_then(|thread| {
+            let slot = self.words.reader(thread.record())?;
+            Some((raw::enter(thread, &self.words, slot), thread.tid()))
+        });
+        let (condition, tid) = match entered {
+            Some((Ok(condition), tid)) => (condition, tid),
+            Some((Err(delay), _)) => self.read_slowly(Some(delay), limit)?,
+            None => self.read_slowly(None, limit)?,
+        };
         let guard = ReadGuard {
             lock: self,
-            tid: here.tid(),
+            tid: tid as usize,
             _not_send: PhantomData,
         };
         match condition {
@@ -137,10 +145,33 @@ impl<T: Payload> RwLock<T> {
         }
     }
 
+    /// In what condition it is read, and this thread's id.
+    #[cold]
+    fn read_slowly(
+        &self,
+        delay: Option<raw::Delay>,
+        limit: Limit<Deadline>,
+    ) -> Result<(Condition, u32), Refusal> {
+        let here = self.lock.here(Some(&self.words.robust))?;
+        let condition = match delay.zip(self.words.reader(here.record())) {
+            Some((delay, slot)) => raw::read_on(here, &self.words, slot, delay, limit),
+            None => raw::read(here, &self.words, limit),
+        };
+        Ok((condition?, here.tid()))
+    }
+
+    #[cold]
+    fn end_read_slowly(&self, tid: usize) {
+        let tid = u32::try_from(tid).unwrap_or(0);
+        if let Some(here) = self.lock.still_here(Some(&self.words.robust), tid) {
+            raw::end_read(here, &self.words);
+        }
+    }
+
     #[inline]
     fn write_within(&self, limit: Limit<Deadline>) -> LockResult<WriteGuard<'_, T>> {
-        let here = self.lock.here(Some(&self.robust))?;
-        let condition = raw::write(here, self.words(), limit)?;
+        let here = self.lock.here(Some(&self.words.robust))?;
+        let condition = raw::write(here, &self.words, limit)?;
         let guard = WriteGuard {
             lock: self,
             _not_send: PhantomData,
@@ -149,16 +180,6 @@ impl<T: Payload> RwLock<T> {
         match condition {
             Condition::Sound => Ok(guard),
             Condition::Inconsistent => Err(LockError::OwnerDied(guard)),
-        }
-    }
-
-    #[inline]
-    fn words(&self) -> Slots<'_> {
-        Slots {
-            robust: &self.robust,
-            used: &self.used,
-            memory: self.lock.memory(),
-            offset: self.lock.offset(),
         }
     }
 }
@@ -187,8 +208,8 @@ impl<T: Payload> Object for RwLock<T> {
     fn bind(attached: &Arc<Attached>, offset: usize, _: usize) -> Result<Self> {
         let lock = Lock::new(attached, offset);
         Ok(Self {
-            robust: lock.pin(0)?,
-            used: lock.pin(USED)?,
+            words: Slots::at(lock.memory(), offset)
+                .ok_or_else(|| lock.damaged("a lock outside of it"))?,
             value: Value::new(offset + Self::VALUE),
             lock,
         })
@@ -196,67 +217,57 @@ impl<T: Payload> Object for RwLock<T> {
 }
 
 /// The words of a lock that is in a region.
-#[derive(Clone, Copy)]
-pub(super) struct Slots<'a> {
-    pub(super) robust: &'a RobustWord,
-    pub(super) used: &'a AtomicU32,
-    pub(super) memory: &'a SharedMemory,
-    pub(super) offset: usize,
+pub(super) struct Slots {
+    robust: Pinned<RobustWord>,
+    used: Pinned<AtomicU32>,
+    readers: PinnedSlice<AtomicU32>,
 }
 
-impl<'a> Slots<'a> {
+impl Slots {
     /// Those of the lock at an offset, if it can be there.
-    pub(super) fn at(
-        memory: &'a SharedMemory,
-        robust: &'a RobustWord,
-        offset: usize,
-    ) -> Option<Self> {
+    pub(super) fn at(memory: &Arc<SharedMemory>, offset: usize) -> Option<Self> {
         Some(Self {
-            robust,
-            used: memory.u32_at(offset.checked_add(USED)?)?,
-            memory,
-            offset,
+            robust: memory.pin(offset)?,
+            used: memory.pin(offset.checked_add(USED)?)?,
+            readers: memory.pin_all(offset.checked_add(SLOTS)?, READERS as usize)?,
         })
     }
 }
 
-impl raw::Words for Slots<'_> {
+impl raw::Words for Slots {
     #[inline]
     fn writers(&self) -> mutex::Words<'_> {
-        words(self.robust)
+        words(&self.robust)
     }
 
     #[inline]
     fn used(&self) -> &AtomicU32 {
-        self.used
+        &self.used
     }
 
     #[inline]
     fn reader(&self, record: u32) -> Option<&AtomicU32> {
-        if record >= READERS {
-            return None;
-        }
-        let word = word_of_reader(record) as usize;
-        self.memory
-            .u32_at(self.offset + SLOTS + word * size_of::<AtomicU32>())
+        self.readers.get(word_of_reader(record)? as usize)
     }
 }
 
+/// Which word is that of the thread with that record; `None` if it has none.
 #[inline]
-fn word_of_reader(record: u32) -> u32 {
-    record % LINES * WORDS_PER_LINE + record / LINES
+fn word_of_reader(record: u32) -> Option<u32> {
+    (record < READERS).then_some(record % LINES * WORDS_PER_LINE + record / LINES)
 }
 
 /// Where the word of the thread with that record is, from the beginning of the lock; `None` if it has none.
 pub(super) fn offset_of_reader(record: u32) -> Option<u64> {
-    (record < READERS).then(|| SLOTS as u64 + u64::from(word_of_reader(record)) * 4)
+    word_of_reader(record).map(|word| SLOTS as u64 + u64::from(word) * 4)
 }
 
 /// A [`RwLock`] that is being read. Dropping it ends that.
 #[must_use = "it unlocks when it is dropped"]
 pub struct ReadGuard<'a, T: Payload> {
     lock: &'a RwLock<T>,
-    tid: u32,
+    /// Of a register's width, as [`Panic`] is and for the same reason.
+    tid: usize,
     _not_send: PhantomData<*const ()>,
 }
 
@@ -280,16 +291,24 @@ impl<T: Payload> ReadGuard<'_, T> {
     /// Whether a writer died or panicked, and none has said since that the value is right again.
     #[must_use]
     pub fn is_inconsistent(&self) -> bool {
-        words(&self.lock.robust).condition() == Condition::Inconsistent
+        words(&self.lock.words.robust).condition() == Condition::Inconsistent
     }
 }
 
 impl<T: Payload> Drop for ReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        let lock = &self.lock.lock;
-        if let Some(here) = lock.still_here(Some(&self.lock.robust), self.tid) {
-            raw::end_read(here, self.lock.words());
+        let RwLock { lock, .. } = self.lock;
+        let is_done = lock.still_known().is_some_and(|thread| {
+            thread.tid() as usize == self.tid
+                && self
+                    .lock
+                    .words
+                    .reader(thread.record())
+                    .is_some_and(|slot| raw::leave(thread, slot))
+        });
+        if !is_done {
+            self.lock.end_read_slowly(self.tid);
         }
     }
 }
@@ -346,13 +365,13 @@ impl<T: Payload> WriteGuard<'_, T> {
     /// Whether a writer died or panicked, and none has said since that the value is right again.
     #[must_use]
     pub fn is_inconsistent(&self) -> bool {
-        words(&self.lock.robust).condition() == Condition::Inconsistent
+        words(&self.lock.words.robust).condition() == Condition::Inconsistent
     }
 
     /// Says that the value is right again, after [`LockError::OwnerDied`].
     pub fn recovered(&self) {
-        if self.lock.lock.holding(&self.lock.robust).is_some() {
-            words(&self.lock.robust).repaired();
+        if self.lock.lock.holding(&self.lock.words.robust).is_some() {
+            words(&self.lock.words.robust).repaired();
         }
     }
 }
@@ -360,8 +379,8 @@ impl<T: Payload> WriteGuard<'_, T> {
 impl<T: Payload> Drop for WriteGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        let RwLock { lock, robust, .. } = self.lock;
-        lock.give_up(robust, self.panic);
+        let RwLock { lock, words, .. } = self.lock;
+        lock.give_up(&words.robust, self.panic);
     }
 }
 

@@ -15,7 +15,7 @@ use super::here::{Lock, within};
 use crate::object::{Object, ObjectKind};
 use crate::participant::Attached;
 use crate::raw::environment::{Identity as _, Limit};
-use crate::raw::semaphore as raw;
+use crate::raw::semaphore::{self as raw, Words as _};
 use crate::{Error, Fingerprint, Result};
 
 const COUNT: usize = 4;
@@ -44,9 +44,7 @@ const MOST_PERMITS: u32 = 65_536;
 /// ```
 pub struct Semaphore {
     lock: Lock,
-    gate: Pinned<AtomicU32>,
-    permits: PinnedSlice<AtomicU64>,
-    count: u32,
+    words: Permits,
 }
 
 impl Semaphore {
@@ -82,15 +80,15 @@ impl Semaphore {
     /// How many permits there are, taken or not.
     #[must_use]
     pub fn permits(&self) -> u32 {
-        self.count
+        self.words.count
     }
 
     /// How many of them nobody has, at some time between call and return.
     #[must_use]
     pub fn available(&self) -> u32 {
-        let permits = self.permits.iter();
+        let permits = self.words.holders.iter();
         let free = permits.filter(|permit| permit.load(Ordering::Relaxed) == 0);
-        u32::try_from(free.count()).unwrap_or(self.count)
+        u32::try_from(free.count()).unwrap_or(self.words.count)
     }
 
     #[inline(always)]
@@ -100,7 +98,7 @@ impl Semaphore {
     )]
     fn acquire_within(&self, limit: Limit<Deadline>) -> LockResult<Permit<'_>> {
         let taken = self.lock.known().and_then(|thread| {
-            let index = raw::take_first(thread, self)?;
+            let index = raw::take_first(thread, &self.words)?;
             Some((index, thread.tid()))
         });
         let (index, tid) = match taken {
@@ -118,13 +116,13 @@ impl Semaphore {
     #[cold]
     fn acquire_slowly(&self, limit: Limit<Deadline>) -> Result<(u32, u32), Refusal> {
         let here = self.lock.here(None)?;
-        Ok((raw::acquire(here, self, limit)?, here.tid()))
+        Ok((raw::acquire(here, &self.words, limit)?, here.tid()))
     }
 
     #[cold]
     fn release_slowly(&self, permit: &AtomicU64, tid: u32) {
         if let Some(here) = self.lock.still_here(None, tid) {
-            raw::release(here, self, permit);
+            raw::release(here, &self.words, permit);
         }
     }
 
@@ -132,12 +130,33 @@ impl Semaphore {
     #[cold]
     fn open(&self, tid: u32) {
         if let Some(here) = self.lock.still_here(None, tid) {
-            raw::open(here, self);
+            raw::open(here, &self.words);
         }
     }
 }
 
-impl raw::Words for &Semaphore {
+/// The words of a semaphore that is in a region.
+pub(super) struct Permits {
+    gate: Pinned<AtomicU32>,
+    holders: PinnedSlice<AtomicU64>,
+    count: u32,
+}
+
+impl Permits {
+    /// Those of the semaphore at an offset, if it can be there.
+    pub(super) fn at(memory: &Arc<SharedMemory>, offset: usize, len: usize) -> Option<Self> {
+        let stored = memory.u32_at(offset.checked_add(COUNT)?)?;
+        let count = stored.load(Ordering::Relaxed).max(1);
+        (len >= size_of_permits(count)?).then_some(())?;
+        Some(Self {
+            gate: memory.pin(offset)?,
+            holders: memory.pin_all(offset.checked_add(PERMITS)?, usize::try_from(count).ok()?)?,
+            count,
+        })
+    }
+}
+
+impl raw::Words for Permits {
     #[inline]
     fn gate(&self) -> &AtomicU32 {
         &self.gate
@@ -150,52 +169,7 @@ impl raw::Words for &Semaphore {
 
     #[inline]
     fn permit(&self, index: u32) -> Option<&AtomicU64> {
-        self.permits.get(index as usize)
-    }
-}
-
-/// The words of a semaphore that is in a region.
-#[derive(Clone, Copy)]
-pub(super) struct Permits<'a> {
-    gate: &'a AtomicU32,
-    count: u32,
-    memory: &'a SharedMemory,
-    offset: usize,
-}
-
-impl<'a> Permits<'a> {
-    /// Those of the semaphore at an offset, if it can be there.
-    pub(super) fn at(memory: &'a SharedMemory, offset: usize, len: usize) -> Option<Self> {
-        let stored = memory.u32_at(offset.checked_add(COUNT)?)?;
-        let count = stored.load(Ordering::Relaxed).max(1);
-        (len >= size_of_permits(count)?).then_some(())?;
-        Some(Self {
-            gate: memory.u32_at(offset)?,
-            count,
-            memory,
-            offset,
-        })
-    }
-}
-
-impl raw::Words for Permits<'_> {
-    #[inline]
-    fn gate(&self) -> &AtomicU32 {
-        self.gate
-    }
-
-    #[inline]
-    fn count(&self) -> u32 {
-        self.count
-    }
-
-    #[inline]
-    fn permit(&self, index: u32) -> Option<&AtomicU64> {
-        if index >= self.count {
-            return None;
-        }
-        self.memory
-            .u64_at(self.offset + PERMITS + index as usize * size_of::<AtomicU64>())
+        self.holders.get(index as usize)
     }
 }
 
@@ -248,15 +222,9 @@ impl Object for Semaphore {
 
     fn bind(attached: &Arc<Attached>, offset: usize, len: usize) -> Result<Self> {
         let lock = Lock::new(attached, offset);
-        let permits = Permits::at(lock.memory(), offset, len)
+        let words = Permits::at(lock.memory(), offset, len)
             .ok_or_else(|| lock.damaged("a semaphore with more permits than it has room for"))?;
-        let count = permits.count;
-        Ok(Self {
-            gate: lock.pin(0)?,
-            permits: lock.pin_all(PERMITS, count)?,
-            count,
-            lock,
-        })
+        Ok(Self { lock, words })
     }
 }
 
@@ -288,12 +256,12 @@ impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
         let semaphore = self.semaphore;
-        let Some(permit) = raw::Words::permit(&semaphore, self.index()) else {
+        let Some(permit) = semaphore.words.permit(self.index()) else {
             return;
         };
         match semaphore.lock.still_known() {
             Some(thread) if thread.tid() == self.tid() => {
-                if raw::give_back(thread, semaphore, permit) {
+                if raw::give_back(thread, &semaphore.words, permit) {
                     semaphore.open(self.tid());
                 }
             }
@@ -306,7 +274,7 @@ impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Semaphore")
             .field("offset", &self.lock.offset())
-            .field("permits", &self.count)
+            .field("permits", &self.words.count)
             .finish_non_exhaustive()
     }
 }

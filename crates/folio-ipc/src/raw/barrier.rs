@@ -51,7 +51,7 @@ pub(crate) enum Met {
 /// Arrives, and waits for the others.
 pub(crate) fn wait<E: Environment>(
     env: E,
-    words: impl Words + Copy,
+    words: &impl Words,
     limit: Limit<E::Deadline>,
 ) -> Result<Met, Failure> {
     lock(env, words, limit)?;
@@ -68,17 +68,17 @@ pub(crate) fn wait<E: Environment>(
 }
 
 /// Whether somebody died whom others waited for.
-pub(crate) fn is_broken(words: impl Words + Copy) -> bool {
+pub(crate) fn is_broken(words: &impl Words) -> bool {
     words.generation().load(Ordering::Acquire) & BROKEN != 0
 }
 
 /// Makes it usable again, for a new party. Threads that wait are told that it broke.
-pub(crate) fn reset<E: Environment>(env: E, words: impl Words + Copy) -> Result<(), Failure> {
+pub(crate) fn reset<E: Environment>(env: E, words: &impl Words) -> Result<(), Failure> {
     lock(env, words, Limit::Never)?;
     let generation = words.generation();
     generation.fetch_or(BROKEN, Ordering::AcqRel);
     env.wake(generation, u32::MAX);
-    for (holder, arrived) in places(&words) {
+    for (holder, arrived) in places(words) {
         arrived.store(0, Ordering::Relaxed);
         holder.store(0, Ordering::Relaxed);
     }
@@ -96,7 +96,7 @@ enum Arrival {
 
 fn lock<E: Environment>(
     env: E,
-    words: impl Words + Copy,
+    words: &impl Words,
     limit: Limit<E::Deadline>,
 ) -> Result<(), Failure> {
     // What a dead owner has left is right after each of its stores.
@@ -105,7 +105,7 @@ fn lock<E: Environment>(
     Ok(())
 }
 
-fn unlock<E: Environment>(env: E, words: impl Words + Copy) {
+fn unlock<E: Environment>(env: E, words: &impl Words) {
     mutex::unlock(env, words.lock());
 }
 
@@ -138,7 +138,7 @@ fn identity<E: Environment>(env: E) -> u64 {
 
 fn arrive<E: Environment>(
     env: E,
-    words: impl Words + Copy,
+    words: &impl Words,
     limit: Limit<E::Deadline>,
 ) -> Result<Arrival, Failure> {
     let generation = words.generation().load(Ordering::Acquire);
@@ -146,13 +146,13 @@ fn arrive<E: Environment>(
         return Err(Failure::Broken);
     }
     let mark = mark_of(generation);
-    let missing = places(&words)
+    let missing = places(words)
         .filter(|(_, arrived)| arrived.load(Ordering::Relaxed) != mark)
         .count();
     if missing > 1 && limit.is_try() {
         return Err(Failure::WouldBlock);
     }
-    let (holder, arrived) = find_place(env, &words, mark).ok_or(Failure::Broken)?;
+    let (holder, arrived) = find_place(env, words, mark).ok_or(Failure::Broken)?;
     holder.store(identity(env), Ordering::Relaxed);
     step!(env, "barrier.wait.placed");
     arrived.store(mark, Ordering::Release);
@@ -186,7 +186,7 @@ fn find_place<E: Environment, W: Words>(
 
 fn await_others<E: Environment>(
     env: E,
-    words: impl Words + Copy,
+    words: &impl Words,
     generation: u32,
     limit: Limit<E::Deadline>,
 ) -> Result<Met, Failure> {
@@ -198,7 +198,7 @@ fn await_others<E: Environment>(
 
 fn sleep_until_met<E: Environment>(
     env: E,
-    words: impl Words + Copy,
+    words: &impl Words,
     generation: u32,
     limit: Limit<E::Deadline>,
 ) -> Result<Met, Failure> {
@@ -228,12 +228,12 @@ fn sleep_until_met<E: Environment>(
 }
 
 /// Breaks the barrier if one of those is dead whom the others wait for.
-fn break_if_dead<E: Environment>(env: E, words: impl Words + Copy, generation: u32) {
+fn break_if_dead<E: Environment>(env: E, words: &impl Words, generation: u32) {
     let is_dead = |(holder, _): (&AtomicU64, _)| {
         let seen = holder.load(Ordering::Acquire);
         holder_of(seen).is_some_and(|(record, tid)| env.is_dead(record, tid))
     };
-    if places(&words).any(is_dead) {
+    if places(words).any(is_dead) {
         let word = words.generation();
         let broken = generation | BROKEN;
         let changed =
@@ -246,17 +246,13 @@ fn break_if_dead<E: Environment>(env: E, words: impl Words + Copy, generation: u
 }
 
 /// Takes the arrival back, unless all have met.
-fn withdraw<E: Environment>(
-    env: E,
-    words: impl Words + Copy,
-    generation: u32,
-) -> Result<Met, Failure> {
+fn withdraw<E: Environment>(env: E, words: &impl Words, generation: u32) -> Result<Met, Failure> {
     // Not for long: nobody sleeps while having this lock.
     lock(env, words, Limit::Never)?;
     let seen = words.generation().load(Ordering::Acquire);
     let outcome = if seen == generation {
         let own = identity(env);
-        for (holder, arrived) in places(&words) {
+        for (holder, arrived) in places(words) {
             if holder.load(Ordering::Relaxed) == own {
                 arrived.store(0, Ordering::Relaxed);
             }

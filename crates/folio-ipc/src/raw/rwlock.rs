@@ -47,41 +47,66 @@ pub(crate) trait Words {
     fn reader(&self, record: u32) -> Option<&AtomicU32>;
 }
 
-/// Begins to read.
+/// Why a thread does not read yet: [`read_on`] takes it from there.
+#[derive(Clone, Copy)]
+pub(crate) enum Delay {
+    /// It has entered its word, but somebody writes.
+    Writer,
+    /// Its word was this one already.
+    Word(u32),
+}
+
+/// Begins to read, if nobody writes and this thread does not read. `slot` is its word.
 #[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "its result would go through memory, which takes longer than taking the lock"
-)]
+#[expect(clippy::inline_always, reason = "a call takes as long as what it does")]
+pub(crate) fn enter(
+    thread: impl Identity,
+    words: &impl Words,
+    slot: &AtomicU32,
+) -> Result<Condition, Delay> {
+    if words.used().load(Ordering::Acquire) <= thread.record() {
+        words
+            .used()
+            .fetch_max(thread.record() + 1, Ordering::SeqCst);
+    }
+    slot.compare_exchange(0, entry(thread), Ordering::SeqCst, Ordering::Relaxed)
+        .map_err(Delay::Word)?;
+    step!(thread, "rwlock.read.entered");
+    store_before_load();
+    if words.writers().word.load(Ordering::SeqCst) != 0 {
+        return Err(Delay::Writer);
+    }
+    Ok(words.writers().condition())
+}
+
+/// Begins to read.
+#[inline]
 pub(crate) fn read<E: Environment>(
     env: E,
-    words: impl Words + Copy,
+    words: &impl Words,
     limit: Limit<E::Deadline>,
 ) -> Result<Condition, Failure> {
     let Some(slot) = words.reader(env.record()) else {
         return mutex::lock(env, words.writers(), limit);
     };
-    if words.used().load(Ordering::Acquire) <= env.record() {
-        words.used().fetch_max(env.record() + 1, Ordering::SeqCst);
-    }
-    let entered = slot.compare_exchange(0, entry(env), Ordering::SeqCst, Ordering::Relaxed);
-    step!(env, "rwlock.read.entered");
-    store_before_load();
-    if entered.is_ok() && words.writers().word.load(Ordering::SeqCst) == 0 {
-        return Ok(words.writers().condition());
-    }
-    read_contended(env, words, slot, entered.err(), limit)
+    enter(env, words, slot).or_else(|delay| read_on(env, words, slot, delay, limit))
+}
+
+/// Ends reading, if this thread does, nobody waits for that, and it reads no more than once. Whether it did: if not, [`end_read`] goes on.
+#[inline]
+pub(crate) fn leave(thread: impl Identity, slot: &AtomicU32) -> bool {
+    step!(thread, "rwlock.read.ending");
+    slot.compare_exchange(entry(thread), 0, Ordering::Release, Ordering::Relaxed)
+        .is_ok()
 }
 
 /// Ends reading. Does nothing where this thread does not read.
 #[inline]
-pub(crate) fn end_read<E: Environment>(env: E, words: impl Words + Copy) {
+pub(crate) fn end_read<E: Environment>(env: E, words: &impl Words) {
     let Some(slot) = words.reader(env.record()) else {
         return mutex::unlock(env, words.writers());
     };
-    step!(env, "rwlock.read.ending");
-    let left = slot.compare_exchange(entry(env), 0, Ordering::Release, Ordering::Relaxed);
-    if left.is_err() {
+    if !leave(env, slot) {
         leave_contended(env, slot);
     }
 }
@@ -90,7 +115,7 @@ pub(crate) fn end_read<E: Environment>(env: E, words: impl Words + Copy) {
 #[inline]
 pub(crate) fn write<E: Environment>(
     env: E,
-    words: impl Words + Copy,
+    words: &impl Words,
     limit: Limit<E::Deadline>,
 ) -> Result<Condition, Failure> {
     let own = words.reader(env.record());
@@ -154,19 +179,20 @@ fn entry(env: impl Identity) -> u32 {
     ONE | tid(env)
 }
 
+/// Begins to read after [`enter`] did not.
 #[cold]
-fn read_contended<E: Environment>(
+pub(crate) fn read_on<E: Environment>(
     env: E,
-    words: impl Words + Copy,
+    words: &impl Words,
     slot: &AtomicU32,
-    already: Option<u32>,
+    delay: Delay,
     limit: Limit<E::Deadline>,
 ) -> Result<Condition, Failure> {
-    match already {
-        Some(word) if word & TID_MASK == tid(env) => return enter_again(words, slot),
+    match delay {
+        Delay::Word(word) if word & TID_MASK == tid(env) => return enter_again(words, slot),
         // This thread's record was another's, who died or ended as a reader.
-        Some(word) => clear(env, slot, word),
-        None => leave_contended(env, slot),
+        Delay::Word(word) => clear(env, slot, word),
+        Delay::Writer => leave_contended(env, slot),
     }
     step!(env, "rwlock.read.left");
     let condition = mutex::lock(env, words.writers(), limit)?;
@@ -176,7 +202,7 @@ fn read_contended<E: Environment>(
     Ok(condition)
 }
 
-fn enter_again(words: impl Words + Copy, slot: &AtomicU32) -> Result<Condition, Failure> {
+fn enter_again(words: &impl Words, slot: &AtomicU32) -> Result<Condition, Failure> {
     // Others change no more of it than the bit for waiters.
     if slot.load(Ordering::Relaxed) & DEPTH_MASK == DEPTH_MASK {
         return Err(Failure::TooMany);

@@ -42,7 +42,7 @@ pub(crate) trait Words {
 /// Takes the permit that this thread looks at first, if it is free and nobody starves; its index. If there is none, [`acquire`] goes on.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "a call takes as long as what it does")]
-pub(crate) fn take_first(thread: impl Identity, words: impl Words + Copy) -> Option<u32> {
+pub(crate) fn take_first(thread: impl Identity, words: &impl Words) -> Option<u32> {
     if words.gate().load(Ordering::Relaxed) & STARVING != 0 {
         return None;
     }
@@ -54,7 +54,7 @@ pub(crate) fn take_first(thread: impl Identity, words: impl Words + Copy) -> Opt
 #[inline]
 pub(crate) fn acquire<E: Environment>(
     env: E,
-    words: impl Words + Copy,
+    words: &impl Words,
     limit: Limit<E::Deadline>,
 ) -> Result<u32, Failure> {
     if words.gate().load(Ordering::Relaxed) & STARVING == 0 {
@@ -67,11 +67,7 @@ pub(crate) fn acquire<E: Environment>(
 
 /// Gives a permit back, unless it is not this thread's. Whether somebody waits for it, who is to be [let in](open).
 #[inline]
-pub(crate) fn give_back(
-    thread: impl Identity,
-    words: impl Words + Copy,
-    permit: &AtomicU64,
-) -> bool {
+pub(crate) fn give_back(thread: impl Identity, words: &impl Words, permit: &AtomicU64) -> bool {
     step!(thread, "semaphore.release.begun");
     let freed = permit.compare_exchange(holder(thread), 0, Ordering::SeqCst, Ordering::Relaxed);
     step!(thread, "semaphore.release.freed");
@@ -80,7 +76,7 @@ pub(crate) fn give_back(
 }
 
 /// Gives a permit back. Does nothing where it is not this thread's.
-pub(crate) fn release<E: Environment>(env: E, words: impl Words + Copy, permit: &AtomicU64) {
+pub(crate) fn release<E: Environment>(env: E, words: &impl Words, permit: &AtomicU64) {
     if give_back(env, words, permit) {
         open(env, words);
     }
@@ -135,7 +131,7 @@ fn take_one(thread: impl Identity, permit: &AtomicU64) -> bool {
 }
 
 /// Takes any free permit.
-fn take(thread: impl Identity, words: impl Words + Copy) -> Option<u32> {
+fn take(thread: impl Identity, words: &impl Words) -> Option<u32> {
     let count = words.count();
     let first = first_of(thread, count);
     (first..count).chain(0..first).find(|&index| {
@@ -147,8 +143,8 @@ fn take(thread: impl Identity, words: impl Words + Copy) -> Option<u32> {
 
 /// Wakes those who wait at the gate.
 #[cold]
-pub(crate) fn open<E: Environment>(env: E, words: impl Words + Copy) {
-    if clear_waiters(&words) {
+pub(crate) fn open<E: Environment>(env: E, words: &impl Words) {
+    if clear_waiters(words) {
         step!(env, "semaphore.release.opened");
         env.wake(words.gate(), u32::MAX);
     }
@@ -171,7 +167,7 @@ fn clear_waiters(words: &impl Words) -> bool {
 #[cold]
 fn acquire_contended<E: Environment>(
     env: E,
-    words: impl Words + Copy,
+    words: &impl Words,
     limit: Limit<E::Deadline>,
 ) -> Result<u32, Failure> {
     if limit.is_try() {
@@ -186,7 +182,7 @@ fn acquire_contended<E: Environment>(
     outcome
 }
 
-fn try_contended<E: Environment>(env: E, words: impl Words + Copy) -> Result<u32, Failure> {
+fn try_contended<E: Environment>(env: E, words: &impl Words) -> Result<u32, Failure> {
     if let Some(index) = take(env, words) {
         return Ok(index);
     }
@@ -196,7 +192,7 @@ fn try_contended<E: Environment>(env: E, words: impl Words + Copy) -> Result<u32
     Err(Failure::WouldBlock)
 }
 
-fn spin<E: Environment>(env: E, words: impl Words + Copy) -> Option<u32> {
+fn spin<E: Environment>(env: E, words: &impl Words) -> Option<u32> {
     let rounds = env.spin_rounds();
     for round in 0..rounds {
         if words.gate().load(Ordering::Relaxed) & STARVING != 0 {
@@ -216,7 +212,7 @@ fn spin<E: Environment>(env: E, words: impl Words + Copy) -> Option<u32> {
 
 fn wait<E: Environment>(
     env: E,
-    words: impl Words + Copy,
+    words: &impl Words,
     limit: Limit<E::Deadline>,
 ) -> Result<u32, Failure> {
     let gate = words.gate();
@@ -268,7 +264,7 @@ fn wait<E: Environment>(
 }
 
 /// Takes back the permits of the dead. Whether there were any.
-fn bury<E: Environment>(env: E, words: impl Words + Copy) -> bool {
+fn bury<E: Environment>(env: E, words: &impl Words) -> bool {
     let mut any = false;
     for index in 0..words.count() {
         let Some(permit) = words.permit(index) else {

@@ -16,7 +16,7 @@ struct Places<const COUNT: usize> {
     leaders: AtomicU32,
 }
 
-impl<const COUNT: usize> Words for &Places<COUNT> {
+impl<const COUNT: usize> Words for Places<COUNT> {
     fn lock(&self) -> mutex::Words<'_> {
         self.robust.words()
     }

@@ -18,7 +18,7 @@ struct Guarded {
     two: AtomicU32,
 }
 
-impl Words for &Guarded {
+impl Words for Guarded {
     fn writers(&self) -> mutex::Words<'_> {
         self.robust.words()
     }

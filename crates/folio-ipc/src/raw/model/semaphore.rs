@@ -15,7 +15,7 @@ struct Permits<const COUNT: usize> {
     held: [AtomicU32; COUNT],
 }
 
-impl<const COUNT: usize> Words for &Permits<COUNT> {
+impl<const COUNT: usize> Words for Permits<COUNT> {
     fn gate(&self) -> &AtomicU32 {
         &self.gate
     }
