@@ -57,6 +57,9 @@ pub(crate) fn acquire<E: Environment>(
     words: &impl Words,
     limit: Limit<E::Deadline>,
 ) -> Result<u32, Failure> {
+    if let Some(index) = take_first(env, words) {
+        return Ok(index);
+    }
     if words.gate().load(Ordering::Relaxed) & STARVING == 0 {
         if let Some(index) = take(env, words) {
             return Ok(index);

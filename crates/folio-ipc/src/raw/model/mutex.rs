@@ -186,3 +186,27 @@ fn loom_mutex_knows_its_owner() {
         assert_eq!(world.shared().one.load(Relaxed), 2);
     });
 }
+
+/// A thread that dies with two locks, or between them, leaves both: the one that it announced last, and the one that it linked for that.
+#[test]
+fn loom_mutex_in_a_mutex() {
+    explore_each_death("mutex, 2 held by one that dies", Some(3), |fate| {
+        let world = World::new(true, [Guarded::new(), Guarded::new()]);
+        let doomed = world.spawn(1, Some(fate), |here, [outer, inner]| {
+            let env = here.at(&outer.mutex);
+            let condition = lock(env, outer.mutex.words(), Limit::Never).unwrap();
+            inner.count(here);
+            outer.count_locked(here, condition);
+        });
+        world.run(0, None, |here, [outer, inner]| {
+            inner.count(here);
+            outer.count(here);
+        });
+        doomed.join().unwrap();
+        // Whatever was left, the next ones find it.
+        world.run(2, None, |here, [outer, inner]| {
+            inner.count(here);
+            outer.count(here);
+        });
+    });
+}
