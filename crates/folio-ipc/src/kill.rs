@@ -155,6 +155,7 @@ pub(crate) fn reached(name: &str) {
     let wanted = WANTED.get_or_init(|| {
         let wanted = std::env::var("FOLIO_KILL_POINT").ok()?;
         let (name, nth) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+        assert!(NAMES.contains(&name), "no kill point has the name {name}");
         Some((name.to_owned(), AtomicU64::new(nth.parse().unwrap_or(1))))
     });
     if let Some((wanted, passages)) = wanted {

@@ -32,7 +32,7 @@
 //! | word | what |
 //! |---|---|
 //! | owner | the owner's mark, 0 while nobody has the lock |
-//! | state | 1: inconsistent, until somebody says that the data was repaired |
+//! | state | bit 0: inconsistent, until somebody says that the data was repaired. Bit 1: the owner has not come to the data yet |
 //! | heir | the mark of a waiter that was passed over too often |
 //! | since | since when threads have waited, in milliseconds, 0: none waits |
 //! | waiters | how many threads sleep or are about to; those that died in their sleep stay counted |
@@ -54,6 +54,7 @@ pub(crate) const OWNER_DIED: u32 = 0x4000_0000;
 pub(crate) const TID_MASK: u32 = 0x3fff_ffff;
 
 const INCONSISTENT: u32 = 1;
+const UNTOUCHED: u32 = 2;
 
 /// How often a waiter is passed over before it names itself heir.
 #[cfg(not(loom))]
@@ -99,10 +100,26 @@ impl<'a> Words<'a> {
     /// Whether an owner died or panicked, and nobody has repaired the data since.
     #[inline]
     pub(crate) fn condition(self) -> Condition {
-        if self.state().load(Ordering::Relaxed) == 0 {
+        if self.state().load(Ordering::Relaxed) & INCONSISTENT == 0 {
             Condition::Sound
         } else {
             Condition::Inconsistent
+        }
+    }
+
+    /// Says whether the owner has yet to come to the data, so that it would leave that as it is if it died now. For the owner.
+    pub(super) fn set_untouched(self, is_untouched: bool) {
+        let state = self.state().load(Ordering::Relaxed) & !UNTOUCHED;
+        let state = state | if is_untouched { UNTOUCHED } else { 0 };
+        self.state().store(state, Ordering::Relaxed);
+    }
+
+    /// Says that the last owner has died. For the owner.
+    fn inherited(self) {
+        if self.state().load(Ordering::Relaxed) & UNTOUCHED == 0 {
+            self.inconsistent();
+        } else {
+            self.set_untouched(false);
         }
     }
 
@@ -333,7 +350,7 @@ impl<E: Environment> Contender<'_, E> {
             .ok()?;
         step!(env, "mutex.lock.taken_contended");
         if seen & OWNER_DIED != 0 {
-            words.inconsistent();
+            words.inherited();
             step!(env, "mutex.lock.marked_inconsistent");
         }
         if seen == WAITERS {

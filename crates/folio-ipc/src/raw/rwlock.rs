@@ -126,18 +126,25 @@ pub(crate) fn write<E: Environment>(
     step!(env, "rwlock.write.entered");
     store_before_load();
     let used = words.used().load(Ordering::SeqCst);
-    for record in 0..used {
-        // What a hostile process stored in `used` ends where the slots end.
-        let Some(reader) = words.reader(record) else {
-            break;
-        };
+    // What a hostile process stored in `used` ends where the slots end.
+    let readers = (0..used).map_while(|record| Some((record, words.reader(record)?)));
+    let mut is_untouched = false;
+    for (record, reader) in readers {
         if reader.load(Ordering::SeqCst) == 0 {
             continue;
         }
+        if !is_untouched {
+            is_untouched = true;
+            words.writers().set_untouched(true);
+        }
         if let Err(failure) = await_reader(env, reader, record, limit) {
+            words.writers().set_untouched(false);
             mutex::unlock(env, words.writers());
             return Err(failure);
         }
+    }
+    if is_untouched {
+        words.writers().set_untouched(false);
     }
     Ok(condition)
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use folio_ipc::RwLock;
+
 use crate::at_any_time::scale;
 use crate::child::{FINISH, GO_ON, Task, Worker, expect_no_failure, region_for, say};
 use crate::work::{Kind, Tools};
@@ -14,7 +16,7 @@ const ATTEMPTS: u32 = 3;
 /// Points that are passed only after somebody else has died, and where that other is to die.
 const AFTER_A_DEATH: [(&str, &str); 3] = [
     ("barrier.wait.broken", "barrier.wait.arrived"),
-    ("mutex.lock.marked_inconsistent", "mutex.lock.linked"),
+    ("mutex.lock.marked_inconsistent", "mutex.lock.owned"),
     ("semaphore.permit.recovered", "semaphore.acquire.taken"),
 ];
 
@@ -72,4 +74,28 @@ fn kill_at(kind: Kind, point: &str, nth: u32) -> bool {
     Tools::new(&region, 4).check_at_rest();
     region.repair().unwrap();
     ended.is_some()
+}
+
+/// A writer that is killed while it waits for readers has not come to the value.
+pub(crate) fn writer_that_waits() {
+    const POINT: &str = "rwlock.write.waiting";
+    if !folio_ipc::kill_points().contains(&POINT) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("region");
+    let region = region_for(&path, 2);
+    let lock = region.object::<RwLock<[u64; 2]>>("rwlock").unwrap();
+    let reading = lock.read().unwrap();
+    say(&region, GO_ON);
+    let mut doomed = Worker::start(&path, 0, Task::One(Kind::RwLock), Some(POINT));
+    let status = doomed
+        .ends_within(Duration::from_secs(60))
+        .expect("the only other one that writes");
+    assert!(Worker::is_killed(status), "ended with {status}");
+    drop(reading);
+    let guard = lock.write().expect("nobody has touched the value");
+    assert_eq!(guard.get(), [0, 0]);
+    drop(guard);
+    assert!(lock.read().is_ok());
 }

@@ -39,6 +39,13 @@ fn main() {
                 },
             ));
         }
+        trials.push(Trial::test(
+            "writer_that_waits_leaves_the_value_sound",
+            || {
+                at_points::writer_that_waits();
+                Ok(())
+            },
+        ));
         trials.push(Trial::test("any_lock_at_any_time", || {
             at_any_time::rounds();
             Ok(())
