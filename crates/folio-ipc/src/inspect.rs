@@ -92,6 +92,8 @@ pub struct LockInfo {
     pub name: String,
     /// What kind of lock it is.
     pub kind: ObjectKind,
+    /// Where in the region it is: what [`ThreadInfo::waiting_on_offset_bytes`] of those that wait for it says.
+    pub offset_bytes: u64,
     /// The thread record of its owner.
     pub owner_record: Option<u32>,
     /// The id of the thread that has it, as its process sees it.
@@ -280,7 +282,7 @@ fn locks_of(image: &Image, objects: &[ObjectInfo]) -> Result<Vec<LockInfo>> {
                 robust_lock(image, &object.name, object.kind, at)?
             }
             // It has no owner.
-            ObjectKind::Semaphore => LockInfo::free(&object.name, object.kind),
+            ObjectKind::Semaphore => LockInfo::free(&object.name, object.kind, at),
             _ => continue,
         };
         let holders = crate::locks::holders(image, object.kind, at, len)?;
@@ -298,10 +300,11 @@ fn locks_of(image: &Image, objects: &[ObjectInfo]) -> Result<Vec<LockInfo>> {
 }
 
 impl LockInfo {
-    fn free(name: &str, kind: ObjectKind) -> Self {
+    fn free(name: &str, kind: ObjectKind, offset_bytes: u64) -> Self {
         Self {
             name: name.to_owned(),
             kind,
+            offset_bytes,
             owner_record: None,
             owner_tid: None,
             owner_died: false,
@@ -348,6 +351,6 @@ fn robust_lock(image: &Image, name: &str, kind: ObjectKind, at: u64) -> Result<L
         owner_died: word & futex::OWNER_DIED != 0,
         is_owner_unknown: !is_known,
         has_waiters: word & futex::WAITERS != 0,
-        ..LockInfo::free(name, kind)
+        ..LockInfo::free(name, kind, at)
     })
 }
