@@ -248,7 +248,7 @@ fn threads_of(image: &Image, objects: &[ObjectInfo], now_ns: u64) -> Result<Vec<
         threads.push(ThreadInfo {
             record,
             slot: owner.slot,
-            tid: state.tid,
+            tid: state.own_tid,
             pending_offset_bytes: offset(state.pending),
             waiting_on_offset_bytes: waiting_on,
             waiting_on: waiting_on.and_then(|at| name_at(objects, at)),
@@ -286,10 +286,13 @@ fn locks_of(image: &Image, objects: &[ObjectInfo]) -> Result<Vec<LockInfo>> {
             _ => continue,
         };
         let holders = crate::locks::holders(image, object.kind, at, len)?;
-        let holders = holders.into_iter().map(|(record, tid)| HolderInfo {
-            record,
-            tid,
-            is_unknown: !is_thread(image, record, tid),
+        let holders = holders.into_iter().map(|(record, id)| {
+            let tid = thread_of(image, record, id);
+            HolderInfo {
+                record,
+                tid: tid.unwrap_or(id),
+                is_unknown: tid.is_none(),
+            }
         });
         locks.push(LockInfo {
             holders: holders.collect(),
@@ -321,11 +324,11 @@ impl LockInfo {
     }
 }
 
-/// Whether a record is a living thread's, of this id.
-fn is_thread(image: &Image, record: u32, tid: u32) -> bool {
-    Record::load(image, record).is_ok_and(|state| {
-        state.tid == tid && state.owner.is_some_and(|owner| is_alive(image, owner))
-    })
+/// The living thread that has this record, and that locks know by this id: its own id.
+fn thread_of(image: &Image, record: u32, id: u32) -> Option<u32> {
+    let state = Record::load(image, record).ok()?;
+    let is_it = state.tid == id && state.owner.is_some_and(|owner| is_alive(image, owner));
+    is_it.then_some(state.own_tid)
 }
 
 /// What a word in the kernel's format says, and the word behind it, which names its owner's record.
@@ -333,23 +336,28 @@ fn robust_lock(image: &Image, name: &str, kind: ObjectKind, at: u64) -> Result<L
     let mut bytes = [0; 8];
     image.read(at, &mut bytes)?;
     let [word, owner]: [u32; 2] = zerocopy::transmute!(bytes);
-    let tid = word & futex::TID_MASK;
+    let id = word & futex::TID_MASK;
     let record = if at == CONTROL {
         owner.checked_sub(1)
     } else {
         crate::locks::mark_of(owner)
-            .filter(|(_, half)| *half == tid & 0xffff)
+            .filter(|(_, half)| *half == id & 0xffff)
             .map(|(record, _)| record)
     };
-    let owner_record = record.filter(|_| tid != 0);
-    let is_it = |record: u32| is_thread(image, record, tid);
-    let is_known = tid == 0
-        || owner_record.map_or_else(|| (0..image.layout().dimensions.threads).any(is_it), is_it);
+    let owner_record = record.filter(|_| id != 0);
+    let of = |record: u32| thread_of(image, record, id);
+    let tid = if id == 0 {
+        None
+    } else if let Some(record) = owner_record {
+        of(record)
+    } else {
+        (0..image.layout().dimensions.threads).find_map(of)
+    };
     Ok(LockInfo {
         owner_record,
-        owner_tid: (tid != 0).then_some(tid),
+        owner_tid: tid.or_else(|| (id != 0).then_some(id)),
         owner_died: word & futex::OWNER_DIED != 0,
-        is_owner_unknown: !is_known,
+        is_owner_unknown: id != 0 && tid.is_none(),
         has_waiters: word & futex::WAITERS != 0,
         ..LockInfo::free(name, kind, at)
     })

@@ -22,7 +22,7 @@ use folio_sys::shared_memory::{Pinned, SharedMemory};
 pub(crate) use attach::AttachLock;
 use life::Life;
 pub(crate) use reap::{reap, recover_objects};
-pub(crate) use record::{Record, RecordState};
+pub(crate) use record::{Record, RecordState, is_id_abroad};
 pub(crate) use slot::{Participant, SlotState, is_alive, participants};
 pub(crate) use thread::ThreadRecord;
 
