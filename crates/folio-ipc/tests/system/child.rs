@@ -7,7 +7,7 @@ use std::process::{self, ChildStdin, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{namespaces, system_calls};
+use crate::{full_disk, namespaces, system_calls};
 
 /// A process of this program, perhaps with another between, killed when dropped.
 pub(crate) struct Child {
@@ -127,6 +127,8 @@ pub(crate) fn run_if_told() -> bool {
     match role.to_str() {
         Some("uncontended") => system_calls::uncontended(path),
         Some("contended") => system_calls::contended(path),
+        Some("fill ext4") => full_disk::fill_ext4(path),
+        Some("fill tmpfs") => full_disk::fill_tmpfs(path),
         Some("count") => namespaces::count(path),
         Some("hold") => namespaces::hold(path),
         Some("wait") => namespaces::wait(path),

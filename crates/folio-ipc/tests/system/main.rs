@@ -1,5 +1,5 @@
 //! What takes programs of others, or rights, to be shown: system calls that are counted, namespaces of
-//! process ids.
+//! process ids, a disk that is full.
 //!
 //! Its children are this program once more: `system --child ROLE PATH`. Where something is missing, a test says so
 //! and is skipped; in CI (by the environment variable `CI`) it fails.
@@ -14,6 +14,7 @@
 )]
 
 mod child;
+mod full_disk;
 mod namespaces;
 mod system_calls;
 
@@ -33,7 +34,7 @@ fn main() {
     }
     let mut trials = Vec::new();
     if cfg!(target_os = "linux") {
-        for (name, test) in [system_calls::TESTS, namespaces::TESTS].concat() {
+        for (name, test) in [system_calls::TESTS, namespaces::TESTS, full_disk::TESTS].concat() {
             trials.push(Trial::test(name, move || {
                 watched(name, test);
                 Ok::<(), Failed>(())
