@@ -124,6 +124,54 @@ fn a_panic_marks_the_lock_until_it_is_recovered() {
     assert!(lock.try_write().is_ok());
 }
 
+#[test]
+fn a_question_mark_gives_the_lock_back() {
+    type Boxed = Box<dyn std::error::Error + Send + Sync>;
+
+    fn use_all(region: &Region) -> Result<(), Boxed> {
+        let lock = region.object::<RwLock<u32>>("l")?;
+        let semaphore = region.object::<Semaphore>("s")?;
+        let _permit = semaphore.try_acquire()?;
+        drop(lock.write()?);
+        let _reader = lock.read_timeout(SHORT)?;
+        drop(region.object::<Mutex<u32>>("m")?.lock()?);
+        Ok(())
+    }
+    fn one_error(mutex: &Mutex<u32>) -> folio_ipc::Result<u32> {
+        Ok(mutex.try_lock()?.get())
+    }
+
+    let region = region();
+    use_all(&region).unwrap();
+    let mutex = region.object::<Mutex<u32>>("m").unwrap();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let _guard = mutex.lock().unwrap();
+        panic!("on purpose");
+    }));
+    assert!(result.is_err());
+    for _ in 0..2 {
+        let error = use_all(&region).unwrap_err();
+        assert_eq!(error.to_string(), "the lock's owner died with it");
+        let error = one_error(&mutex).unwrap_err();
+        assert_eq!(error.to_string(), "a lock was not taken");
+        let cause = std::error::Error::source(&error).unwrap();
+        assert_eq!(cause.to_string(), "the lock's owner died with it");
+    }
+    mutex.lock().into_guard_for_test().recovered();
+    use_all(&region).unwrap();
+    let _guard = mutex.lock().unwrap();
+    let error = one_error(&mutex).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            folio_ipc::Error::Lock {
+                source: LockError::Deadlock
+            }
+        ),
+        "{error:?}"
+    );
+}
+
 /// Whatever the condition.
 trait IntoGuard<G> {
     fn into_guard_for_test(self) -> G;
