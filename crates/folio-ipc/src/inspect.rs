@@ -98,6 +98,9 @@ pub struct LockInfo {
     pub owner_record: Option<u32>,
     /// The id of the thread that has it, as its process sees it.
     pub owner_tid: Option<u32>,
+    /// How long that thread has had it at least, in nanoseconds, if anybody has waited for it meanwhile: waiters put down when they
+    /// saw it. To know more, owners would have to look at the clock whenever they take a lock.
+    pub held_at_least_ns: Option<u64>,
     /// Whether its owner died, and nobody has put in order what it protects.
     pub owner_died: bool,
     /// Whether the owner is none that can be: no living thread has that record and that id.
@@ -140,7 +143,7 @@ pub struct Repaired {
 pub(crate) fn repair(attached: &Attached) -> Result<Repaired> {
     let image = attached.image();
     let unknown = || -> Result<usize> {
-        let locks = locks_of(image, &list(image)?)?;
+        let locks = locks_of(image, &list(image)?, futex::now_ns())?;
         Ok(locks.iter().map(LockInfo::unknown).sum())
     };
     // The heap's own lock is taken from whoever is not there by taking it.
@@ -209,7 +212,7 @@ fn inspect(image: &Image, heap: impl FnOnce() -> Result<HeapInfo>) -> Result<Ins
         },
         participants: participants_of(image, now_ns)?,
         threads: threads_of(image, &objects, now_ns)?,
-        locks: locks_of(image, &objects)?,
+        locks: locks_of(image, &objects, now_ns)?,
         objects,
         heap: heap()?,
     };
@@ -267,8 +270,8 @@ fn name_at(objects: &[ObjectInfo], at: u64) -> Option<String> {
     object.map(|object| object.name.clone())
 }
 
-fn locks_of(image: &Image, objects: &[ObjectInfo]) -> Result<Vec<LockInfo>> {
-    let mut locks = vec![robust_lock(image, "", ObjectKind::Mutex, CONTROL)?];
+fn locks_of(image: &Image, objects: &[ObjectInfo], now_ns: u64) -> Result<Vec<LockInfo>> {
+    let mut locks = vec![robust_lock(image, "", ObjectKind::Mutex, CONTROL, now_ns)?];
     for object in objects {
         let (at, len) = (object.offset_bytes, object.size_bytes);
         let lock = match object.kind {
@@ -277,9 +280,9 @@ fn locks_of(image: &Image, objects: &[ObjectInfo]) -> Result<Vec<LockInfo>> {
             | ObjectKind::Once
             | ObjectKind::OnceValue
             | ObjectKind::Barrier
-                if len >= 8 =>
+                if len >= 24 =>
             {
-                robust_lock(image, &object.name, object.kind, at)?
+                robust_lock(image, &object.name, object.kind, at, now_ns)?
             }
             // It has no owner.
             ObjectKind::Semaphore => LockInfo::free(&object.name, object.kind, at),
@@ -310,6 +313,7 @@ impl LockInfo {
             offset_bytes,
             owner_record: None,
             owner_tid: None,
+            held_at_least_ns: None,
             owner_died: false,
             is_owner_unknown: false,
             has_waiters: false,
@@ -331,11 +335,18 @@ fn thread_of(image: &Image, record: u32, id: u32) -> Option<u32> {
     is_it.then_some(state.own_tid)
 }
 
-/// What a word in the kernel's format says, and the word behind it, which names its owner's record.
-fn robust_lock(image: &Image, name: &str, kind: ObjectKind, at: u64) -> Result<LockInfo> {
-    let mut bytes = [0; 8];
-    image.read(at, &mut bytes)?;
-    let [word, owner]: [u32; 2] = zerocopy::transmute!(bytes);
+/// What a word in the kernel's format says, and the words behind it, which name its owner's record, and say since
+/// when a waiter knows of that.
+fn robust_lock(
+    image: &Image,
+    name: &str,
+    kind: ObjectKind,
+    at: u64,
+    now_ns: u64,
+) -> Result<LockInfo> {
+    let [word, owner, _, _, since, _] = look(image, at)?;
+    // The owner that is dated is this one, if it has not changed meanwhile.
+    let is_dated = word & futex::WAITERS != 0 && since != 0 && look(image, at)?[0] == word;
     let id = word & futex::TID_MASK;
     let record = if at == CONTROL {
         owner.checked_sub(1)
@@ -356,9 +367,28 @@ fn robust_lock(image: &Image, name: &str, kind: ObjectKind, at: u64) -> Result<L
     Ok(LockInfo {
         owner_record,
         owner_tid: tid.or_else(|| (id != 0).then_some(id)),
+        held_at_least_ns: (is_dated && tid.is_some()).then(|| since_ms(since, now_ns) * 1_000_000),
         owner_died: word & futex::OWNER_DIED != 0,
         is_owner_unknown: id != 0 && tid.is_none(),
         has_waiters: word & futex::WAITERS != 0,
         ..LockInfo::free(name, kind, at)
     })
+}
+
+/// The word of a lock, and the five beside it that there is room for.
+fn look(image: &Image, at: u64) -> Result<[u32; 6]> {
+    let mut bytes = [0; 24];
+    image.read(at, &mut bytes)?;
+    Ok(zerocopy::transmute!(bytes))
+}
+
+/// How many milliseconds ago it was this time, of which the low half is known.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "milliseconds are compared modulo 2^32"
+)]
+fn since_ms(since: u32, now_ns: u64) -> u64 {
+    let ago = ((now_ns / 1_000_000) as u32).wrapping_sub(since);
+    // Somebody may have looked at the clock after the one who asks.
+    if ago > u32::MAX / 2 { 0 } else { ago.into() }
 }

@@ -172,6 +172,49 @@ fn a_question_mark_gives_the_lock_back() {
     );
 }
 
+/// An owner is dated by those who wait for it, and its date goes with it.
+#[test]
+fn the_time_that_a_lock_is_held_is_never_too_long() {
+    watched(|| {
+        let region = region();
+        let mutex = region.object::<Mutex<u64>>("m").unwrap();
+        let held_at_least = || {
+            let locks = region.inspect().unwrap().locks;
+            let lock = locks.iter().find(|lock| lock.name == "m").unwrap();
+            lock.held_at_least_ns.map(Duration::from_nanos)
+        };
+        let active = AtomicU32::new(4);
+        let hold_until_dated = || {
+            let guard = mutex.lock().unwrap();
+            let began = Instant::now();
+            // The last one is waited for by nobody.
+            while held_at_least() < Some(SHORT) && active.load(Ordering::Relaxed) > 1 {
+                // Milliseconds are cut off, from both.
+                let too_long = began.elapsed() + Duration::from_millis(2);
+                assert!(held_at_least() <= Some(too_long));
+                thread::sleep(Duration::from_millis(1));
+            }
+            drop(guard);
+        };
+        let guard = mutex.lock().unwrap();
+        thread::sleep(SHORT);
+        assert_eq!(held_at_least(), None);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..3 {
+                        hold_until_dated();
+                    }
+                    active.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+            drop(guard);
+        });
+        drop(mutex.lock().unwrap());
+        assert_eq!(held_at_least(), None);
+    });
+}
+
 /// Whatever the condition.
 trait IntoGuard<G> {
     fn into_guard_for_test(self) -> G;

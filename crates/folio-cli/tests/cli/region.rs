@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::thread;
+use std::time::Instant;
 
 use folio_ipc::{Data, LockError, Mutex, Region, RwLock, Semaphore, Shared};
 use serde_json::Value;
@@ -181,6 +182,7 @@ fn shows_who_holds_locks_and_who_waits() {
     let rwlock = region.object::<RwLock<u64>>("table").unwrap();
     let semaphore = region.object_with::<Semaphore>("slots", || 3).unwrap();
     let pid = std::process::id();
+    let since_held = Instant::now();
     let held = (
         mutex.lock().unwrap(),
         rwlock.read().unwrap(),
@@ -188,6 +190,7 @@ fn shows_who_holds_locks_and_who_waits() {
     );
     let queue = lock_as_json(&folder, "queue");
     assert_eq!(queue["owner_pid"], pid);
+    assert_eq!(queue["held_at_least_ms"], Value::Null);
     let tid = queue["owner_tid"].as_u64().unwrap();
     let me = format!("process {pid}, thread {tid}");
     assert_eq!(lock_as_text(&folder, "queue"), [format!("held by {me}")]);
@@ -210,7 +213,16 @@ fn shows_who_holds_locks_and_who_waits() {
         let is_waited_for =
             || lock_as_json(&folder, "queue")["waiters"][0]["waiting_for_ns"].is_u64();
         assert!(within_watchdog(is_waited_for));
+        let held_at_least = || lock_as_json(&folder, "queue")["held_at_least_ms"].as_u64();
+        assert!(within_watchdog(|| held_at_least() >= Some(20)));
+        assert!(
+            held_at_least() <= Some(u64::try_from(since_held.elapsed().as_millis()).unwrap() + 1)
+        );
         let rows = lock_as_text(&folder, "queue");
+        assert!(
+            rows[0].starts_with(&format!("held by {me}, ≥ ")),
+            "{rows:?}"
+        );
         assert!(rows[0].contains("; 1 waits, up to "), "{rows:?}");
         drop(held);
         waiter.join().unwrap();

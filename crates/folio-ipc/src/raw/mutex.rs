@@ -34,7 +34,7 @@
 //! | owner | the owner's mark, 0 while nobody has the lock |
 //! | state | bit 0: inconsistent, until somebody says that the data was repaired. Bit 1: the owner has not come to the data yet |
 //! | heir | the mark of a waiter that was passed over too often |
-//! | since | since when threads have waited, in milliseconds, 0: none waits |
+//! | since | when a waiter saw the owner have the lock, in milliseconds; 0: none has yet, or says so |
 //! | waiters | how many threads sleep or are about to; those that died in their sleep stay counted |
 //!
 //! A thread that arrives may take the lock before one that was woken: that is what makes it fast.
@@ -226,10 +226,12 @@ fn unlock_contended<E: Environment>(env: E, words: Words<'_>) {
     words.since().store(0, Ordering::Relaxed);
     if words.heir().load(Ordering::Relaxed) == 0 {
         words.word.swap(0, Ordering::AcqRel);
+        words.since().store(0, Ordering::Relaxed);
         step!(env, "mutex.unlock.waking");
         env.wake(words.word, 1);
     } else {
         words.word.swap(WAITERS, Ordering::AcqRel);
+        words.since().store(0, Ordering::Relaxed);
         step!(env, "mutex.unlock.handing_over");
         env.wake(words.word, u32::MAX);
     }
@@ -351,6 +353,7 @@ impl<E: Environment> Contender<'_, E> {
         step!(env, "mutex.lock.taken_contended");
         if seen & OWNER_DIED != 0 {
             words.inherited();
+            words.since().store(0, Ordering::Relaxed);
             step!(env, "mutex.lock.marked_inconsistent");
         }
         if seen == WAITERS {
@@ -375,6 +378,7 @@ impl<E: Environment> Contender<'_, E> {
             return;
         }
         step!(env, "mutex.wait.marked");
+        self.date(expected);
         let is_kept = expected == WAITERS;
         let nap = if is_kept {
             Nap::Courtesy
@@ -421,12 +425,23 @@ impl<E: Environment> Contender<'_, E> {
         }
         self.is_counted = true;
         self.words.waiters().fetch_add(1, Ordering::AcqRel);
-        let now = self.env.now_ms().max(1);
-        _ = self
-            .words
-            .since()
-            .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
         self.env.begin_waiting();
+    }
+
+    /// Says since when, at the latest, the owner has had the lock, for those who inspect the region; unless somebody has.
+    /// The word, in which waiters are marked, is as it was seen.
+    fn date(&self, seen: u32) {
+        let Words { word, .. } = self.words;
+        let since = self.words.since();
+        if seen & TID_MASK == 0 || since.load(Ordering::Relaxed) != 0 {
+            return;
+        }
+        let now = self.env.now_ms().max(1);
+        let dated = since.compare_exchange(0, now, Ordering::AcqRel, Ordering::Relaxed);
+        // The owner takes it back after giving the lock up: if it has not done that by now, it will take this back.
+        if dated.is_ok() && word.load(Ordering::Acquire) != seen {
+            _ = since.compare_exchange(now, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
     fn leave(&self) {

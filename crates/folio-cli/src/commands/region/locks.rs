@@ -64,10 +64,10 @@ fn name(lock: &LockInfo) -> &str {
 fn state(lock: &LockInfo, seen: &Inspection) -> String {
     if let Some(tid) = lock.owner_tid {
         let is_unknown = lock.is_owner_unknown;
-        return format!(
-            "held by {}",
-            thread(lock.owner_record, tid, is_unknown, seen)
-        );
+        let owner = thread(lock.owner_record, tid, is_unknown, seen);
+        let time = lock.held_at_least_ns.map(duration);
+        let time = time.map_or_else(String::new, |time| format!(", ≥ {time}"));
+        return format!("held by {owner}{time}");
     }
     let shared = match (lock.holders.len(), lock.kind) {
         (0, _) => "free".to_owned(),
@@ -153,6 +153,7 @@ fn object(lock: &LockInfo, seen: &Inspection) -> Value {
         "owner_record": lock.owner_record,
         "owner_tid": lock.owner_tid,
         "owner_pid": owner.and_then(|(record, tid)| pid(record, tid, seen)),
+        "held_at_least_ms": lock.held_at_least_ns.map(|time| time / 1_000_000),
         "owner_died": lock.owner_died,
         "owner_unknown": lock.is_owner_unknown,
         "waited_for": lock.has_waiters,
