@@ -123,7 +123,7 @@ pub struct HolderInfo {
     pub is_unknown: bool,
 }
 
-/// What [`Region::repair`](crate::Region::repair) has cleaned up.
+/// What [`Region::repair`](crate::Region::repair) has cleaned up, and the first time, what opening the region has.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
@@ -135,36 +135,30 @@ pub struct Repaired {
     pub blocks: u64,
     /// How many bytes these are.
     pub block_bytes: u64,
-    /// How many locks were held by threads that are not there, of no or of dead processes.
+    /// How often locks were held by threads that are not there, of no or of dead processes: each reader counts, and each permit.
     pub locks: u32,
 }
 
 /// Cleans up behind the dead, and checks everything.
 pub(crate) fn repair(attached: &Attached) -> Result<Repaired> {
-    let image = attached.image();
-    let unknown = || -> Result<usize> {
-        let locks = locks_of(image, &list(image)?, futex::now_ns())?;
-        Ok(locks.iter().map(LockInfo::unknown).sum())
-    };
     // The heap's own lock is taken from whoever is not there by taking it.
-    let before = unknown()?;
     let heap = attached.heap()?;
     let reaped = reap(&heap)?;
     // Locks may name records that nobody has, after whatever happened to them.
-    recover_objects(&heap, &|record| {
-        let owner = Record::load(image, record).map(|state| state.owner);
-        !owner.is_ok_and(|owner| owner.is_some_and(|owner| attached.is_alive(owner)))
-    })?;
+    let locks = recover_objects(&heap, &|record, tid| attached.is_dead(record, tid))?;
     heap.sweep()?;
     heap.check()?;
     drop(heap);
-    let after = unknown()?;
+    let before = attached.reaped_when_opened();
     Ok(Repaired {
-        locks: u32::try_from(before.saturating_sub(after)).unwrap_or(u32::MAX),
-        participants: reaped.participants,
-        threads: reaped.threads,
-        blocks: reaped.blocks,
-        block_bytes: reaped.block_bytes,
+        participants: reaped.participants + before.participants,
+        threads: reaped.threads + before.threads,
+        blocks: reaped.blocks + before.blocks,
+        block_bytes: reaped.block_bytes + before.block_bytes,
+        locks: reaped
+            .locks
+            .saturating_add(before.locks)
+            .saturating_add(locks),
     })
 }
 
@@ -319,12 +313,6 @@ impl LockInfo {
             has_waiters: false,
             holders: Vec::new(),
         }
-    }
-
-    /// How many of those that hold it are nobody.
-    fn unknown(&self) -> usize {
-        let holders = self.holders.iter().filter(|holder| holder.is_unknown);
-        usize::from(self.is_owner_unknown) + holders.count()
     }
 }
 

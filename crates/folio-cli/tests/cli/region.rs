@@ -271,3 +271,29 @@ fn a_lock_of_nobody_is_shown_and_repaired() {
     assert!(mutex.try_lock().is_ok());
     assert_eq!(lock_as_text(&folder, "queue"), ["free"]);
 }
+
+#[test]
+fn repairs_what_a_dead_process_held() {
+    let folder = Folder::new();
+    let (region, _objects) = region(&folder);
+    let mutex = region.object::<Mutex<u64>>("queue").unwrap();
+    let rwlock = region.object::<RwLock<u64>>("table").unwrap();
+    let semaphore = region.object_with::<Semaphore>("slots", || 3).unwrap();
+    let held = (
+        mutex.lock().unwrap(),
+        rwlock.read().unwrap(),
+        [semaphore.acquire().unwrap(), semaphore.acquire().unwrap()],
+    );
+    // As it would be if this process had died now: of a copy, nobody is a participant.
+    std::fs::copy(folder.path("r"), folder.path("copy")).unwrap();
+    drop(held);
+    let repaired = folder.folio(["region", "repair", "copy"]);
+    let expected =
+        "copy: 1 dead processes cleaned up behind, 1 threads, 4 locks released, 0 blocks ";
+    assert!(repaired.stderr.starts_with(expected), "{}", repaired.stderr);
+    let again = folder.folio(["region", "repair", "copy", "--json"]).text();
+    let again: Value = serde_json::from_str(&again).unwrap();
+    for key in ["participants", "threads", "locks", "blocks", "block_bytes"] {
+        assert_eq!(again[key], 0, "{again}");
+    }
+}

@@ -53,7 +53,9 @@ pub(super) struct Taken {
     pub(super) lock: OfdLock,
     /// Whether this process is in another namespace than those whose threads locks know by their ids.
     pub(super) is_abroad: bool,
-    /// Whether any of the slots is a dead one's.
+    /// Whether it was a dead one's.
+    pub(super) was_of_dead: bool,
+    /// Whether any of the slots is.
     pub(super) found_dead: bool,
 }
 
@@ -89,6 +91,7 @@ pub(super) fn take_slot(image: &Image) -> Result<Taken> {
         participant,
         lock,
         is_abroad,
+        was_of_dead: state.is_attached,
         found_dead,
     })
 }

@@ -19,6 +19,7 @@ pub(super) struct Life {
     generation: u64,
     participant: Participant,
     is_abroad: bool,
+    replaces_dead: bool,
     /// It ends with the process. Children that are forked have no copy.
     _lock: OfdLock,
     next: OnceLock<Box<Life>>,
@@ -33,6 +34,7 @@ impl Life {
             generation,
             participant: taken.participant,
             is_abroad: taken.is_abroad,
+            replaces_dead: taken.was_of_dead,
             _lock: taken.lock,
             next: OnceLock::new(),
         };
@@ -50,6 +52,11 @@ impl Life {
     /// Whether locks know the process's threads by their records.
     pub(super) fn is_abroad(&self) -> bool {
         self.is_abroad
+    }
+
+    /// Whether its slot was that of a dead participant.
+    pub(super) fn replaces_dead(&self) -> bool {
+        self.replaces_dead
     }
 
     /// The youngest life, this one or a child's.

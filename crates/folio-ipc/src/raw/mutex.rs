@@ -195,19 +195,19 @@ pub(crate) fn unlock<E: Environment>(env: E, words: Words<'_>) {
 }
 
 /// Marks a lock as its owner's legacy if `is_owner_dead` says so of the id in its word and the mark beside it.
-/// Whether it was, and a waiter is to be woken.
+/// Whether a waiter is to be woken, if it was marked.
 #[cfg(not(loom))]
-pub(crate) fn recover(words: Words<'_>, is_owner_dead: impl Fn(u32, u32) -> bool) -> bool {
+pub(crate) fn recover(words: Words<'_>, is_owner_dead: impl Fn(u32, u32) -> bool) -> Option<bool> {
     let seen = words.word.load(Ordering::Acquire);
     let mark = words.owner().load(Ordering::Acquire);
     if seen & TID_MASK == 0 || !is_owner_dead(seen & TID_MASK, mark) {
-        return false;
+        return None;
     }
     let died = OWNER_DIED | (seen & WAITERS);
     let marked = words
         .word
         .compare_exchange(seen, died, Ordering::AcqRel, Ordering::Relaxed);
-    marked.is_ok() && seen & WAITERS != 0
+    marked.is_ok().then_some(seen & WAITERS != 0)
 }
 
 /// What comes after the word was taken.
