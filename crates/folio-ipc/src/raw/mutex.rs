@@ -338,9 +338,15 @@ impl<E: Environment> Contender<'_, E> {
     /// Takes the word, if it is still as it was seen.
     fn take(&self, seen: u32) -> Option<Condition> {
         let Self { env, words, .. } = self;
-        // Whoever was woken answers for those who sleep on: their bit went when the lock was given up.
-        let others = self.is_counted && words.waiters().load(Ordering::Acquire) > 1;
-        let waiters = if others { WAITERS } else { seen & WAITERS };
+        // Whoever has slept answers for those who sleep on: their bit went when the lock was given up, or says that
+        // somebody slept, who may be this thread alone. Who comes while the lock is kept sleeps for a millisecond at most.
+        let waiters = if !self.is_counted {
+            seen & WAITERS
+        } else if words.waiters().load(Ordering::Acquire) > 1 {
+            WAITERS
+        } else {
+            0
+        };
         words
             .word
             .compare_exchange(
