@@ -12,14 +12,18 @@ const TID: u64 = 8;
 pub(super) const PENDING: u64 = 16;
 pub(super) const WAITING_ON: u64 = 24;
 pub(super) const WAITING_SINCE: u64 = 32;
+const TURN: u64 = 40;
 
 /// The record of whoever cleans up behind the dead while all others are taken. Locks of objects are never
 /// held by it.
 const REAPERS: u32 = 0;
 
-/// More than any thread's id: Linux has less than 2<sup>22</sup> (`PID_MAX_LIMIT`). And less, with any record
-/// added, than fits a lock's word.
+/// More than any thread's id: Linux has less than 2<sup>22</sup> (`PID_MAX_LIMIT`). All that begin with this fit
+/// the words of locks, which have room for 23 bits at least.
 const FIRST_ID_ABROAD: u32 = 1 << 22;
+/// Behind the number of a record, in such an id: threads that have the same record one after the other have other ids.
+const TURN_SHIFT: u32 = 16;
+const TURN_MASK: u64 = 0x3f;
 
 /// Whether an id is not that of a thread, but says which record a thread has.
 pub(crate) fn is_id_abroad(tid: u32) -> bool {
@@ -37,11 +41,11 @@ pub(super) struct Newcomer {
 }
 
 impl Newcomer {
-    /// The id by which locks know it: its own, or, if others may have that, one that says which record it
+    /// The id by which locks know it, which is the so many-th that has the record: its own, or, if others may have that, one that says which record it
     /// has. Those are no ids of threads: so the kernel takes no lock from one thread when another dies.
-    pub(super) fn id_at(self, record: u32) -> u32 {
+    fn id_at(self, record: u32, turn: u64) -> u32 {
         if self.is_abroad {
-            FIRST_ID_ABROAD + record
+            FIRST_ID_ABROAD | ((turn & TURN_MASK) as u32) << TURN_SHIFT | record
         } else {
             self.tid
         }
@@ -89,15 +93,18 @@ impl Record {
         })
     }
 
-    /// Takes a free record for a thread; `None` if there is none.
-    pub(super) fn claim(image: &Image, thread: Newcomer) -> Result<Option<u32>> {
+    /// Takes a free record for a thread; `None` if there is none. The record, and the id by which locks know the thread.
+    pub(super) fn claim(image: &Image, thread: Newcomer) -> Result<Option<(u32, u32)>> {
         let count = image.layout().dimensions.threads;
         // Threads of different processes begin to look at different places.
         let first = thread.owner.slot.wrapping_mul(31) % count;
         for step in 0..count {
             let record = (first + step) % count;
-            if record != REAPERS && Self::claim_this(image, record, None, thread)? {
-                return Ok(Some(record));
+            if record == REAPERS {
+                continue;
+            }
+            if let Some(id) = Self::claim_this(image, record, None, thread)? {
+                return Ok(Some((record, id)));
             }
         }
         Ok(None)
@@ -108,11 +115,13 @@ impl Record {
         image: &Image,
         thread: Newcomer,
         is_alive: impl Fn(Participant) -> bool,
-    ) -> Result<Option<u32>> {
+    ) -> Result<Option<(u32, u32)>> {
         let before = Self::load(image, REAPERS)?.owner;
-        let is_free = !before.is_some_and(is_alive);
-        let claimed = is_free && Self::claim_this(image, REAPERS, before, thread)?;
-        Ok(claimed.then_some(REAPERS))
+        if before.is_some_and(is_alive) {
+            return Ok(None);
+        }
+        let id = Self::claim_this(image, REAPERS, before, thread)?;
+        Ok(id.map(|id| (REAPERS, id)))
     }
 
     fn claim_this(
@@ -120,9 +129,9 @@ impl Record {
         record: u32,
         before: Option<Participant>,
         thread: Newcomer,
-    ) -> Result<bool> {
+    ) -> Result<Option<u32>> {
         let Some(at) = image.layout().record(record) else {
-            return Ok(false);
+            return Ok(None);
         };
         let word = image.word(at + OWNER)?;
         let before = before.map_or(0, Participant::to_word);
@@ -135,13 +144,18 @@ impl Record {
                     Ordering::Relaxed,
                 )
                 .is_ok();
-        if claimed {
-            crate::kill::kill_point!("record.claimed");
-            Self::clear(image, at)?;
-            let tids = u64::from(thread.tid) << 32 | u64::from(thread.id_at(record));
-            image.word(at + TID)?.store(tids, Ordering::Release);
+        if !claimed {
+            return Ok(None);
         }
-        Ok(claimed)
+        crate::kill::kill_point!("record.claimed");
+        Self::clear(image, at)?;
+        let turns = image.word(at + TURN)?;
+        let turn = turns.load(Ordering::Relaxed).wrapping_add(1);
+        turns.store(turn, Ordering::Relaxed);
+        let id = thread.id_at(record, turn);
+        let ids = u64::from(thread.tid) << 32 | u64::from(id);
+        image.word(at + TID)?.store(ids, Ordering::Release);
+        Ok(Some(id))
     }
 
     /// Lets others have a record.

@@ -134,13 +134,13 @@ impl Attached {
             tid: robust::current().tid(),
             is_abroad: life.is_abroad(),
         };
-        let mut index = Record::claim(&self.image, thread)?;
-        if index.is_none() {
+        let mut claimed = Record::claim(&self.image, thread)?;
+        if claimed.is_none() {
             self.reap_for_records(key, thread)?;
-            index = Record::claim(&self.image, thread)?;
+            claimed = Record::claim(&self.image, thread)?;
         }
-        let index = index.ok_or_else(|| self.too_many_threads())?;
-        let recent = self.recent(key, index, thread);
+        let (index, tid) = claimed.ok_or_else(|| self.too_many_threads())?;
+        let recent = self.recent(key, index, tid);
         let record = Owned {
             recent,
             owner: thread.owner,
@@ -153,12 +153,12 @@ impl Attached {
         Ok(recent)
     }
 
-    fn recent(&self, key: Key, index: u32, thread: Newcomer) -> Recent {
+    fn recent(&self, key: Key, index: u32, tid: u32) -> Recent {
         let at = self.image.layout().record(index).unwrap_or(0);
         Recent {
             key,
             index,
-            tid: thread.id_at(index),
+            tid,
             pending_at: usize::try_from(at + PENDING).unwrap_or(usize::MAX),
         }
     }
@@ -167,12 +167,12 @@ impl Attached {
     fn reap_for_records(&self, key: Key, thread: Newcomer) -> Result<()> {
         let image = &self.image;
         let claimed = Record::claim_reapers(image, thread, |other| self.is_alive(other))?;
-        let Some(index) = claimed else {
+        let Some((index, tid)) = claimed else {
             // Somebody else is at it.
             std::thread::yield_now();
             return Ok(());
         };
-        remember(self.recent(key, index, thread));
+        remember(self.recent(key, index, tid));
         let reaped = self.heap().and_then(|heap| reap(&heap));
         remember(Recent::NONE);
         Record::free(image, index)?;

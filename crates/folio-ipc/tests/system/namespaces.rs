@@ -18,6 +18,10 @@ pub(crate) const TESTS: &[Test] = &[
         threads_of_the_same_id_exclude_each_other,
     ),
     (
+        "a_thread_that_ends_abroad_with_a_lock_is_a_dead_owner",
+        a_thread_that_ends_abroad_with_a_lock_is_a_dead_owner,
+    ),
+    (
         "the_death_of_an_owner_is_seen_by_one_of_the_same_id",
         the_death_of_an_owner_is_seen_by_one_of_the_same_id,
     ),
@@ -130,6 +134,40 @@ fn increment([one, two]: &mut Pair) {
     assert_eq!(one, two);
     *one += 1;
     *two += 1;
+}
+
+fn a_thread_that_ends_abroad_with_a_lock_is_a_dead_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("region");
+    let _at_home = Region::options().create(&path).unwrap();
+    let Some([child]) = start(["leak"], &path) else {
+        return;
+    };
+    assert_eq!(child.finish(), ["the second thread has what the first had"]);
+}
+
+/// Has a thread end with locks, and another one, which gets its record, take them.
+pub(crate) fn leak(path: &Path) {
+    let region = Region::open(path).unwrap();
+    let mutex = region.object::<Mutex<u64>>("mutex").unwrap();
+    let rwlock = region.object::<RwLock<u64>>("rwlock").unwrap();
+    let semaphore = region.object_with::<Semaphore>("semaphore", || 1).unwrap();
+    introduce();
+    thread::scope(|scope| {
+        let leaking = scope.spawn(|| {
+            std::mem::forget(mutex.lock().unwrap());
+            std::mem::forget(rwlock.read().unwrap());
+            std::mem::forget(semaphore.acquire().unwrap());
+        });
+        leaking.join().unwrap();
+        let second = scope.spawn(|| {
+            assert!(matches!(mutex.lock(), Err(LockError::OwnerDied(_))));
+            drop(rwlock.write().unwrap());
+            drop(semaphore.acquire().unwrap());
+        });
+        second.join().unwrap();
+    });
+    say("the second thread has what the first had");
 }
 
 /// Two children and the region: the first has the locks, the second waits for one.
