@@ -567,6 +567,27 @@ fn a_word_that_names_nobody_is_reported_and_hangs_nobody() {
     });
 }
 
+/// As it is when a thread has died between taking the word and saying which record it has, and another one has
+/// got its id.
+#[test]
+fn a_thread_does_not_wait_for_itself() {
+    watched(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("region");
+        let region = Region::options().size_bytes(2 << 20).create(&path).unwrap();
+        let mutex = region.object::<Mutex<u32>>("m").unwrap();
+        let guard = mutex.lock().unwrap();
+        let locks = region.inspect().unwrap().locks;
+        let lock = locks.iter().find(|lock| lock.name == "m").unwrap();
+        let (tid, offset) = (lock.owner_tid.unwrap(), lock.offset_bytes);
+        drop(guard);
+        // The word, and nothing beside it.
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.write_all_at(tid.as_bytes(), offset).unwrap();
+        assert!(matches!(mutex.lock(), Err(LockError::OwnerDied(_))));
+    });
+}
+
 #[test]
 fn a_region_that_lost_pages_says_so() {
     let folder = tempfile::tempdir().unwrap();

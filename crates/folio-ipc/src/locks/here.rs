@@ -346,13 +346,13 @@ impl Here<'_> {
         self.lock.attached.thread().ok()
     }
 
-    /// Whether a living thread has that id. Slow: it looks at all records.
-    fn is_any_alive(&self, tid: u32) -> bool {
+    /// Whether a living thread other than this has that id. Slow: it looks at all records.
+    fn is_any_other_alive(&self, tid: u32) -> bool {
         let image = self.lock.attached.image();
         let count = image.layout().dimensions.threads;
         (0..count)
             .filter_map(|record| Record::load(image, record).ok())
-            .filter(|state| state.tid == tid)
+            .filter(|state| state.tid == tid && state.index != self.record())
             .any(|state| {
                 state
                     .owner
@@ -409,7 +409,8 @@ impl Environment for Here<'_> {
         match mark_of(mark) {
             Some((record, half)) if half == tid & 0xffff => self.is_dead(record, tid),
             // It is between two instructions, or died there; or no thread has ever had this id.
-            _ => !self.is_any_alive(tid),
+            // This thread is none of these: it would know.
+            _ => !self.is_any_other_alive(tid),
         }
     }
 
