@@ -6,7 +6,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use folio_ipc::{Condvar, Event, EventReset, Mutex, Once, OnceValue, Region, RwLock, Semaphore};
+use folio_ipc::{
+    Barrier, Condvar, Event, EventReset, Mutex, Once, OnceValue, Region, RwLock, Semaphore,
+};
 
 use crate::child::{say, under};
 use crate::{Test, skip};
@@ -25,13 +27,14 @@ pub(crate) const TESTS: &[Test] = &[
 /// How often each lock is taken and given up.
 const TURNS: u32 = 1000;
 
-/// What a child does between two marks. A barrier is not among them: it is for those who wait for each other.
-const WORKS: [&str; 8] = [
+/// What a child does between two marks.
+const WORKS: [&str; 9] = [
     "mutex",
     "rwlock read",
     "rwlock write",
     "semaphore",
     "condvar",
+    "barrier",
     "once",
     "event",
     "heap",
@@ -107,6 +110,7 @@ pub(crate) fn uncontended(path: &Path) {
     let rwlock = region.object::<RwLock<u64>>("rwlock").unwrap();
     let semaphore = region.object_with::<Semaphore>("s", || 2).unwrap();
     let condvar = region.object::<Condvar>("condvar").unwrap();
+    let barrier = region.object_with::<Barrier>("barrier", || 1).unwrap();
     let once = region.object::<Once>("once").unwrap();
     let value = region.object::<OnceValue<u64>>("value").unwrap();
     let manual = region.object::<Event>("manual").unwrap();
@@ -143,6 +147,9 @@ pub(crate) fn uncontended(path: &Path) {
         condvar.notify_one().unwrap();
         drop(guard);
         condvar.notify_all().unwrap();
+    });
+    repeat("barrier", || {
+        barrier.wait().unwrap();
     });
     repeat("once", || {
         once.call(|| ()).unwrap();
