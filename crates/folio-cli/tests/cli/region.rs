@@ -1,15 +1,19 @@
 //! `folio region`.
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
+use std::process::Stdio;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
 use folio_ipc::{Data, LockError, Mutex, Region, RwLock, Semaphore, Shared};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::folder::Folder;
-use crate::process::within_watchdog;
+use crate::process::{Killed, WATCHDOG, send_signal, within_watchdog};
 
 /// A region `r` of two objects, open in this process.
 fn region(folder: &Folder) -> (Region, [Shared<Data<u64>>; 2]) {
@@ -296,4 +300,42 @@ fn repairs_what_a_dead_process_held() {
     for key in ["participants", "threads", "locks", "blocks", "block_bytes"] {
         assert_eq!(again[key], 0, "{again}");
     }
+}
+
+#[test]
+fn watches_who_has_locks() {
+    let folder = Folder::new();
+    let (region, _objects) = region(&folder);
+    let mutex = region.object::<Mutex<u64>>("queue").unwrap();
+    let guard = mutex.lock().unwrap();
+    let mut command = folder.command("region locks r --json --watch --interval-ms 10".split(' '));
+    let mut watch = Killed(command.stdout(Stdio::piped()).spawn().unwrap());
+    let lines = BufReader::new(watch.0.stdout.take().unwrap()).lines();
+    // Its output ends with it.
+    let (done, is_done) = mpsc::channel::<()>();
+    let pid = watch.0.id();
+    thread::spawn(move || {
+        if is_done.recv_timeout(WATCHDOG) == Err(mpsc::RecvTimeoutError::Timeout) {
+            send_signal(pid, Signal::KILL);
+        }
+    });
+    let mut looks = lines
+        .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
+        .filter(|lock| lock["name"] == "queue");
+    // At the first look it has not been seen before, and after that it has.
+    let first = looks.next().unwrap();
+    assert_eq!(first["owner_pid"], std::process::id());
+    assert_eq!(first["owner_seen_with_it_ms"], Value::Null);
+    let second = looks.next().unwrap();
+    let seen_ms = second["owner_seen_with_it_ms"].as_u64();
+    assert!(seen_ms >= Some(10), "{second}");
+    assert!(looks.any(|look| look["owner_seen_with_it_ms"].as_u64() > seen_ms));
+    drop(guard);
+    assert!(looks.any(|look| look["owner_tid"].is_null()));
+    drop(mutex.lock().unwrap());
+    let guard = mutex.lock().unwrap();
+    let again = looks.find(|look| look["owner_tid"].is_u64()).unwrap();
+    assert_eq!(again["owner_seen_with_it_ms"], Value::Null, "{again}");
+    drop(guard);
+    drop(done);
 }
