@@ -1,6 +1,7 @@
 //! What a region says of itself, and cleaning up on request.
 
 use folio_sys::futex;
+use folio_sys::robust::RobustWord;
 
 use crate::directory::{ObjectInfo, list};
 use crate::heap::{HeapInfo, summarise};
@@ -274,7 +275,7 @@ fn locks_of(image: &Image, objects: &[ObjectInfo], now_ns: u64) -> Result<Vec<Lo
             | ObjectKind::Once
             | ObjectKind::OnceValue
             | ObjectKind::Barrier
-                if len >= 24 =>
+                if len >= size_of::<RobustWord>() as u64 =>
             {
                 robust_lock(image, &object.name, object.kind, at, now_ns)?
             }
@@ -332,7 +333,7 @@ fn robust_lock(
     at: u64,
     now_ns: u64,
 ) -> Result<LockInfo> {
-    let [word, owner, _, _, since, _] = look(image, at)?;
+    let [word, owner, since] = look(image, at)?;
     // The owner that is dated is this one, if it has not changed meanwhile.
     let is_dated = word & futex::WAITERS != 0 && since != 0 && look(image, at)?[0] == word;
     let id = word & futex::TID_MASK;
@@ -363,11 +364,14 @@ fn robust_lock(
     })
 }
 
-/// The word of a lock, and the five beside it that there is room for.
-fn look(image: &Image, at: u64) -> Result<[u32; 6]> {
-    let mut bytes = [0; 24];
+/// The word of a lock, and of the five beside it the first and the fourth.
+fn look(image: &Image, at: u64) -> Result<[u32; 3]> {
+    let mut bytes = [0; RobustWord::USER_OFFSET + 20];
     image.read(at, &mut bytes)?;
-    Ok(zerocopy::transmute!(bytes))
+    let words: [u32; RobustWord::USER_OFFSET / 4 + 5] = zerocopy::transmute!(bytes);
+    let [.., owner, _, _, since, _] = words;
+    let [word, ..] = words;
+    Ok([word, owner, since])
 }
 
 /// How many milliseconds ago it was this time, of which the low half is known.
