@@ -28,12 +28,12 @@ use crate::{Fingerprint, Payload, Result};
 /// All zeros is an unlocked mutex around a zero value.
 ///
 /// ```
-/// use folio_ipc::{LockError, Mutex, Region};
+/// use folio_ipc::{Mutex, Region};
 ///
 /// let region = Region::options().anonymous()?;
 /// let hits = region.object::<Mutex<u64>>("hits")?;
-/// hits.lock().map_err(LockError::without_guard)?.update(|hits| *hits += 1);
-/// assert_eq!(hits.lock().map_err(LockError::without_guard)?.get(), 1);
+/// hits.lock()?.update(|hits| *hits += 1);
+/// assert_eq!(hits.lock()?.get(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Mutex<T> {

@@ -41,13 +41,13 @@ const VALUE: usize = SLOTS + READERS as usize * size_of::<AtomicU32>();
 /// it is known who reads, and so that readers do not slow each other down.
 ///
 /// ```
-/// use folio_ipc::{LockError, Region, RwLock};
+/// use folio_ipc::{Region, RwLock};
 ///
 /// let region = Region::options().anonymous()?;
 /// let limits = region.object_with::<RwLock<[u32; 2]>>("limits", || [10, 20])?;
-/// assert_eq!(limits.read().map_err(LockError::without_guard)?.get(), [10, 20]);
-/// limits.write().map_err(LockError::without_guard)?.update(|limits| limits[1] = 30);
-/// assert_eq!(limits.read().map_err(LockError::without_guard)?.get(), [10, 30]);
+/// assert_eq!(limits.read()?.get(), [10, 20]);
+/// limits.write()?.update(|limits| limits[1] = 30);
+/// assert_eq!(limits.read()?.get(), [10, 30]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct RwLock<T> {

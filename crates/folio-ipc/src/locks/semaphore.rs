@@ -34,8 +34,8 @@ const MOST_PERMITS: u32 = 65_536;
 ///
 /// let region = Region::options().anonymous()?;
 /// let downloads = region.object_with::<Semaphore>("downloads", || 2)?;
-/// let first = downloads.acquire().map_err(LockError::without_guard)?;
-/// let second = downloads.acquire().map_err(LockError::without_guard)?;
+/// let first = downloads.acquire()?;
+/// let second = downloads.acquire()?;
 /// assert!(matches!(downloads.try_acquire(), Err(LockError::WouldBlock)));
 /// drop(first);
 /// assert!(downloads.try_acquire().is_ok());
@@ -52,7 +52,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`LockError::Region`].
+    /// [`LockError::Region`](crate::LockError::Region).
     #[inline]
     pub fn acquire(&self) -> LockResult<Permit<'_>> {
         self.acquire_within(Limit::Never)
@@ -62,7 +62,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`LockError::WouldBlock`] when there is none; [`LockError::Region`].
+    /// [`LockError::WouldBlock`](crate::LockError::WouldBlock) when there is none; [`LockError::Region`](crate::LockError::Region).
     #[inline]
     pub fn try_acquire(&self) -> LockResult<Permit<'_>> {
         self.acquire_within(Limit::Try)
@@ -72,7 +72,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`LockError::TimedOut`] when there was none; [`LockError::Region`].
+    /// [`LockError::TimedOut`](crate::LockError::TimedOut) when there was none; [`LockError::Region`](crate::LockError::Region).
     pub fn acquire_timeout(&self, timeout: Duration) -> LockResult<Permit<'_>> {
         self.acquire_within(within(timeout))
     }
