@@ -29,7 +29,7 @@ const LABEL_WIDTH: f64 = 230.0;
 const BAR_WIDTH: f64 = 380.0;
 const LINE_HEIGHT: f64 = 20.0;
 /// How much of a verdict is as wide as the picture, in a wide font.
-const LINE_CHARS: usize = 90;
+const LINE_CHARS: usize = 100;
 
 impl Chart {
     pub(super) fn new(title: impl Into<String>) -> Self {
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn long_verdicts_take_several_lines() {
         assert_eq!(lines("verdict: holds"), ["verdict: holds"]);
-        let text = "word ".repeat(40);
+        let text = "word ".repeat(50);
         let lines = lines(text.trim_end());
         assert_eq!(lines.join(" "), text.trim_end());
         assert!(lines.len() == 3 && lines.iter().all(|line| line.len() <= LINE_CHARS));
