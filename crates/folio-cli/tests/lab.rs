@@ -1,6 +1,10 @@
 //! `folio lab`: the claims hold here.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::process::Command;
 use std::thread;
@@ -105,6 +109,39 @@ fn share() {
     );
 }
 
+/// What an experiment prints as one JSON object.
+fn as_json(arguments: &[&str]) -> serde_json::Value {
+    let (output, printed) = experiment(&[arguments, &["--json"]].concat());
+    assert!(output.status.success(), "{printed}{output:?}");
+    let found: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(found["experiment"], arguments[0]);
+    assert_eq!(found["holds"], true);
+    assert_eq!(found["file_bytes"], 32 << 20);
+    assert!(found["verdict"].as_str().unwrap().starts_with("holds"));
+    found
+}
+
+#[test]
+fn share_and_paging_as_json() {
+    let found = as_json(&["share", "--processes", "2"]);
+    assert_eq!(found["processes"], 2);
+    assert!(
+        found["copied"]["pss_bytes"].as_u64().unwrap() >= 64 << 20,
+        "{found}"
+    );
+    assert!(found["mapped"]["ready_ns"].as_u64().unwrap() > 0, "{found}");
+    let found = as_json(&["paging"]);
+    assert_eq!(found["mapped"]["swapped_bytes"], 0);
+    assert!(
+        found["mapped"]["taken_bytes"].as_u64().unwrap() >= 16 << 20,
+        "{found}"
+    );
+    assert!(
+        found["taken_by"].is_string() && found["has_swap"].is_boolean(),
+        "{found}"
+    );
+}
+
 #[test]
 fn dirty() {
     let (output, printed) = experiment(&["dirty", "--pages", "300"]);
@@ -153,13 +190,9 @@ fn dirty_without_userfaultfd() {
 
 #[test]
 fn dirty_as_json() {
-    let (output, printed) = experiment(&["dirty", "--pages", "50", "--json"]);
-    assert!(output.status.success(), "{printed}{output:?}");
-    let found: serde_json::Value = serde_json::from_str(&printed).unwrap();
-    assert_eq!(found["holds"], true);
-    assert_eq!(found["file_bytes"], 32 << 20);
+    let found = as_json(&["dirty", "--pages", "50"]);
     let methods = found["methods"].as_array().unwrap();
-    assert_eq!(methods.len(), 4, "{printed}");
+    assert_eq!(methods.len(), 4, "{found}");
     let checksums = &methods[2];
     assert_eq!(checksums["method"], "checksums");
     assert_eq!(checksums["written_pages"], 250);
