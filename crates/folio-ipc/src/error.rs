@@ -210,6 +210,13 @@ pub enum Error {
         size_bytes: u64,
     },
 
+    /// A lock was not taken.
+    #[error("a lock was not taken")]
+    Lock {
+        /// Why.
+        source: crate::LockError,
+    },
+
     /// An object that this process had before it was forked was removed before the child
     /// used the region.
     #[error("{}: an object was removed before this forked process could attach", path.display())]

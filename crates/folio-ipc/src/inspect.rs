@@ -1,6 +1,7 @@
 //! What a region says of itself, and cleaning up on request.
 
 use folio_sys::futex;
+use folio_sys::robust::RobustWord;
 
 use crate::directory::{ObjectInfo, list};
 use crate::heap::{HeapInfo, summarise};
@@ -92,10 +93,15 @@ pub struct LockInfo {
     pub name: String,
     /// What kind of lock it is.
     pub kind: ObjectKind,
+    /// Where in the region it is: what [`ThreadInfo::waiting_on_offset_bytes`] of those that wait for it says.
+    pub offset_bytes: u64,
     /// The thread record of its owner.
     pub owner_record: Option<u32>,
     /// The id of the thread that has it, as its process sees it.
     pub owner_tid: Option<u32>,
+    /// How long that thread has had it at least, in nanoseconds, if anybody has waited for it meanwhile: waiters put down when they
+    /// saw it. To know more, owners would have to look at the clock whenever they take a lock.
+    pub held_at_least_ns: Option<u64>,
     /// Whether its owner died, and nobody has put in order what it protects.
     pub owner_died: bool,
     /// Whether the owner is none that can be: no living thread has that record and that id.
@@ -118,7 +124,7 @@ pub struct HolderInfo {
     pub is_unknown: bool,
 }
 
-/// What [`Region::repair`](crate::Region::repair) has cleaned up.
+/// What [`Region::repair`](crate::Region::repair) has cleaned up, and the first time, what opening the region has.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
@@ -130,36 +136,30 @@ pub struct Repaired {
     pub blocks: u64,
     /// How many bytes these are.
     pub block_bytes: u64,
-    /// How many locks were held by threads that are not there, of no or of dead processes.
+    /// How often locks were held by threads that are not there, of no or of dead processes: each reader counts, and each permit.
     pub locks: u32,
 }
 
 /// Cleans up behind the dead, and checks everything.
 pub(crate) fn repair(attached: &Attached) -> Result<Repaired> {
-    let image = attached.image();
-    let unknown = || -> Result<usize> {
-        let locks = locks_of(image, &list(image)?)?;
-        Ok(locks.iter().map(LockInfo::unknown).sum())
-    };
     // The heap's own lock is taken from whoever is not there by taking it.
-    let before = unknown()?;
     let heap = attached.heap()?;
     let reaped = reap(&heap)?;
     // Locks may name records that nobody has, after whatever happened to them.
-    recover_objects(&heap, &|record| {
-        let owner = Record::load(image, record).map(|state| state.owner);
-        !owner.is_ok_and(|owner| owner.is_some_and(|owner| attached.is_alive(owner)))
-    })?;
+    let locks = recover_objects(&heap, &|record, tid| attached.is_dead(record, tid))?;
     heap.sweep()?;
     heap.check()?;
     drop(heap);
-    let after = unknown()?;
+    let before = attached.reaped_when_opened();
     Ok(Repaired {
-        locks: u32::try_from(before.saturating_sub(after)).unwrap_or(u32::MAX),
-        participants: reaped.participants,
-        threads: reaped.threads,
-        blocks: reaped.blocks,
-        block_bytes: reaped.block_bytes,
+        participants: reaped.participants + before.participants,
+        threads: reaped.threads + before.threads,
+        blocks: reaped.blocks + before.blocks,
+        block_bytes: reaped.block_bytes + before.block_bytes,
+        locks: reaped
+            .locks
+            .saturating_add(before.locks)
+            .saturating_add(locks),
     })
 }
 
@@ -207,7 +207,7 @@ fn inspect(image: &Image, heap: impl FnOnce() -> Result<HeapInfo>) -> Result<Ins
         },
         participants: participants_of(image, now_ns)?,
         threads: threads_of(image, &objects, now_ns)?,
-        locks: locks_of(image, &objects)?,
+        locks: locks_of(image, &objects, now_ns)?,
         objects,
         heap: heap()?,
     };
@@ -246,7 +246,7 @@ fn threads_of(image: &Image, objects: &[ObjectInfo], now_ns: u64) -> Result<Vec<
         threads.push(ThreadInfo {
             record,
             slot: owner.slot,
-            tid: state.tid,
+            tid: state.own_tid,
             pending_offset_bytes: offset(state.pending),
             waiting_on_offset_bytes: waiting_on,
             waiting_on: waiting_on.and_then(|at| name_at(objects, at)),
@@ -265,8 +265,8 @@ fn name_at(objects: &[ObjectInfo], at: u64) -> Option<String> {
     object.map(|object| object.name.clone())
 }
 
-fn locks_of(image: &Image, objects: &[ObjectInfo]) -> Result<Vec<LockInfo>> {
-    let mut locks = vec![robust_lock(image, "", ObjectKind::Mutex, CONTROL)?];
+fn locks_of(image: &Image, objects: &[ObjectInfo], now_ns: u64) -> Result<Vec<LockInfo>> {
+    let mut locks = vec![robust_lock(image, "", ObjectKind::Mutex, CONTROL, now_ns)?];
     for object in objects {
         let (at, len) = (object.offset_bytes, object.size_bytes);
         let lock = match object.kind {
@@ -275,19 +275,22 @@ fn locks_of(image: &Image, objects: &[ObjectInfo]) -> Result<Vec<LockInfo>> {
             | ObjectKind::Once
             | ObjectKind::OnceValue
             | ObjectKind::Barrier
-                if len >= 8 =>
+                if len >= size_of::<RobustWord>() as u64 =>
             {
-                robust_lock(image, &object.name, object.kind, at)?
+                robust_lock(image, &object.name, object.kind, at, now_ns)?
             }
             // It has no owner.
-            ObjectKind::Semaphore => LockInfo::free(&object.name, object.kind),
+            ObjectKind::Semaphore => LockInfo::free(&object.name, object.kind, at),
             _ => continue,
         };
         let holders = crate::locks::holders(image, object.kind, at, len)?;
-        let holders = holders.into_iter().map(|(record, tid)| HolderInfo {
-            record,
-            tid,
-            is_unknown: !is_thread(image, record, tid),
+        let holders = holders.into_iter().map(|(record, id)| {
+            let tid = thread_of(image, record, id);
+            HolderInfo {
+                record,
+                tid: tid.unwrap_or(id),
+                is_unknown: tid.is_none(),
+            }
         });
         locks.push(LockInfo {
             holders: holders.collect(),
@@ -298,56 +301,86 @@ fn locks_of(image: &Image, objects: &[ObjectInfo]) -> Result<Vec<LockInfo>> {
 }
 
 impl LockInfo {
-    fn free(name: &str, kind: ObjectKind) -> Self {
+    fn free(name: &str, kind: ObjectKind, offset_bytes: u64) -> Self {
         Self {
             name: name.to_owned(),
             kind,
+            offset_bytes,
             owner_record: None,
             owner_tid: None,
+            held_at_least_ns: None,
             owner_died: false,
             is_owner_unknown: false,
             has_waiters: false,
             holders: Vec::new(),
         }
     }
-
-    /// How many of those that hold it are nobody.
-    fn unknown(&self) -> usize {
-        let holders = self.holders.iter().filter(|holder| holder.is_unknown);
-        usize::from(self.is_owner_unknown) + holders.count()
-    }
 }
 
-/// Whether a record is a living thread's, of this id.
-fn is_thread(image: &Image, record: u32, tid: u32) -> bool {
-    Record::load(image, record).is_ok_and(|state| {
-        state.tid == tid && state.owner.is_some_and(|owner| is_alive(image, owner))
-    })
+/// The living thread that has this record, and that locks know by this id: its own id.
+fn thread_of(image: &Image, record: u32, id: u32) -> Option<u32> {
+    let state = Record::load(image, record).ok()?;
+    let is_it = state.tid == id && state.owner.is_some_and(|owner| is_alive(image, owner));
+    is_it.then_some(state.own_tid)
 }
 
-/// What a word in the kernel's format says, and the word behind it, which names its owner's record.
-fn robust_lock(image: &Image, name: &str, kind: ObjectKind, at: u64) -> Result<LockInfo> {
-    let mut bytes = [0; 8];
-    image.read(at, &mut bytes)?;
-    let [word, owner]: [u32; 2] = zerocopy::transmute!(bytes);
-    let tid = word & futex::TID_MASK;
+/// What a word in the kernel's format says, and the words behind it, which name its owner's record, and say since
+/// when a waiter knows of that.
+fn robust_lock(
+    image: &Image,
+    name: &str,
+    kind: ObjectKind,
+    at: u64,
+    now_ns: u64,
+) -> Result<LockInfo> {
+    let [word, owner, since] = look(image, at)?;
+    // The owner that is dated is this one, if it has not changed meanwhile.
+    let is_dated = word & futex::WAITERS != 0 && since != 0 && look(image, at)?[0] == word;
+    let id = word & futex::TID_MASK;
     let record = if at == CONTROL {
         owner.checked_sub(1)
     } else {
         crate::locks::mark_of(owner)
-            .filter(|(_, half)| *half == tid & 0xffff)
+            .filter(|(_, half)| *half == id & 0xffff)
             .map(|(record, _)| record)
     };
-    let owner_record = record.filter(|_| tid != 0);
-    let is_it = |record: u32| is_thread(image, record, tid);
-    let is_known = tid == 0
-        || owner_record.map_or_else(|| (0..image.layout().dimensions.threads).any(is_it), is_it);
+    let owner_record = record.filter(|_| id != 0);
+    let of = |record: u32| thread_of(image, record, id);
+    let tid = if id == 0 {
+        None
+    } else if let Some(record) = owner_record {
+        of(record)
+    } else {
+        (0..image.layout().dimensions.threads).find_map(of)
+    };
     Ok(LockInfo {
         owner_record,
-        owner_tid: (tid != 0).then_some(tid),
+        owner_tid: tid.or_else(|| (id != 0).then_some(id)),
+        held_at_least_ns: (is_dated && tid.is_some()).then(|| since_ms(since, now_ns) * 1_000_000),
         owner_died: word & futex::OWNER_DIED != 0,
-        is_owner_unknown: !is_known,
+        is_owner_unknown: id != 0 && tid.is_none(),
         has_waiters: word & futex::WAITERS != 0,
-        ..LockInfo::free(name, kind)
+        ..LockInfo::free(name, kind, at)
     })
+}
+
+/// The word of a lock, and of the five beside it the first and the fourth.
+fn look(image: &Image, at: u64) -> Result<[u32; 3]> {
+    let mut bytes = [0; RobustWord::USER_OFFSET + 20];
+    image.read(at, &mut bytes)?;
+    let words: [u32; RobustWord::USER_OFFSET / 4 + 5] = zerocopy::transmute!(bytes);
+    let [.., owner, _, _, since, _] = words;
+    let [word, ..] = words;
+    Ok([word, owner, since])
+}
+
+/// How many milliseconds ago it was this time, of which the low half is known.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "milliseconds are compared modulo 2^32"
+)]
+fn since_ms(since: u32, now_ns: u64) -> u64 {
+    let ago = ((now_ns / 1_000_000) as u32).wrapping_sub(since);
+    // Somebody may have looked at the clock after the one who asks.
+    if ago > u32::MAX / 2 { 0 } else { ago.into() }
 }

@@ -25,64 +25,49 @@
 //! | `inspect` | what a region says of itself |
 #![forbid(unsafe_code)]
 
-#[cfg(not(loom))]
-mod allocation;
-#[cfg(not(loom))]
-mod data;
-#[cfg(not(loom))]
-mod directory;
-#[cfg(not(loom))]
-mod error;
-#[cfg(not(loom))]
-mod fingerprint;
-#[cfg(not(loom))]
-mod heap;
-#[cfg(not(loom))]
-mod inspect;
-#[cfg(not(loom))]
-mod kill;
-#[cfg(not(loom))]
-mod locks;
-#[cfg(not(loom))]
-mod object;
-#[cfg(not(loom))]
-mod participant;
-#[cfg(not(loom))]
-mod payload;
 mod raw;
-#[cfg(not(loom))]
-mod region;
 
 #[cfg(not(loom))]
-pub use allocation::{Allocation, Pointer};
+pub use all::*;
+
+/// All but the algorithms, whose models have no place for it: loom's atomics live in no region.
+///
+/// As if it were not there, the files are beside this one, and the modules are found as the crate's.
 #[cfg(not(loom))]
-pub use data::Data;
-#[cfg(not(loom))]
-pub use directory::{ObjectInfo, Shared};
-#[cfg(not(loom))]
-pub use error::{Error, Result};
-#[cfg(not(loom))]
-pub use fingerprint::Fingerprint;
-/// Implements [`Payload`] for a type without parameters, by its name, as version 1;
-/// `#[payload(name = "...", version = 2)]` says otherwise.
-#[cfg(not(loom))]
-pub use folio_ipc_derive::Payload;
-#[cfg(not(loom))]
-pub use heap::HeapInfo;
-#[cfg(not(loom))]
-pub use inspect::{
-    HolderInfo, Inspection, LockInfo, ParticipantInfo, RegionInfo, Repaired, ThreadInfo,
-};
-#[cfg(not(loom))]
-pub use kill::kill_points;
-#[cfg(not(loom))]
-pub use locks::{
-    Barrier, BarrierOutcome, Condvar, Event, EventReset, LockError, LockResult, Mutex, MutexGuard,
-    Once, OnceValue, Permit, ReadGuard, RwLock, Semaphore, Wakeup, WriteGuard,
-};
-#[cfg(not(loom))]
-pub use object::{Object, ObjectKind};
-#[cfg(not(loom))]
-pub use payload::Payload;
-#[cfg(not(loom))]
-pub use region::{Observer, Region, RegionOptions};
+#[path = "."]
+mod all {
+    pub(crate) mod allocation;
+    pub(crate) mod data;
+    pub(crate) mod directory;
+    pub(crate) mod error;
+    pub(crate) mod fingerprint;
+    pub(crate) mod heap;
+    pub(crate) mod inspect;
+    pub(crate) mod kill;
+    pub(crate) mod locks;
+    pub(crate) mod object;
+    pub(crate) mod participant;
+    pub(crate) mod payload;
+    pub(crate) mod region;
+
+    pub use allocation::{Allocation, Pointer};
+    pub use data::Data;
+    pub use directory::{ObjectInfo, Shared};
+    pub use error::{Error, Result};
+    pub use fingerprint::Fingerprint;
+    /// Implements [`Payload`] for a type without parameters, by its name, as version 1;
+    /// `#[payload(name = "...", version = 2)]` says otherwise.
+    pub use folio_ipc_derive::Payload;
+    pub use heap::HeapInfo;
+    pub use inspect::{
+        HolderInfo, Inspection, LockInfo, ParticipantInfo, RegionInfo, Repaired, ThreadInfo,
+    };
+    pub use kill::kill_points;
+    pub use locks::{
+        Barrier, BarrierOutcome, Condvar, Event, EventReset, LockError, LockResult, Mutex,
+        MutexGuard, Once, OnceValue, Permit, ReadGuard, RwLock, Semaphore, Wakeup, WriteGuard,
+    };
+    pub use object::{Object, ObjectKind};
+    pub use payload::Payload;
+    pub use region::{Observer, Region, RegionOptions};
+}

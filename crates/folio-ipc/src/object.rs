@@ -123,7 +123,7 @@ pub(crate) fn recover(
     kind: ObjectKind,
     offset: usize,
     len: usize,
-    is_dead: &dyn Fn(u32) -> bool,
-) {
-    crate::locks::recover(attached, kind, offset, len, is_dead);
+    is_dead: &dyn Fn(u32, u32) -> bool,
+) -> u32 {
+    crate::locks::recover(attached, kind, offset, len, is_dead)
 }

@@ -13,7 +13,7 @@ mod thread;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use folio_sys::process::fork_generation;
 use folio_sys::robust::RobustWord;
@@ -21,8 +21,8 @@ use folio_sys::shared_memory::{Pinned, SharedMemory};
 
 pub(crate) use attach::AttachLock;
 use life::Life;
-pub(crate) use reap::{reap, recover_objects};
-pub(crate) use record::{Record, RecordState};
+pub(crate) use reap::{Reaped, reap, recover_objects};
+pub(crate) use record::{Record, RecordState, is_id_abroad};
 pub(crate) use slot::{Participant, SlotState, is_alive, participants};
 pub(crate) use thread::ThreadRecord;
 
@@ -41,6 +41,8 @@ pub struct Attached {
     holds: Holds,
     /// This process as participant, and its parents: the last life whose generation is that of the process counts.
     first_life: Life,
+    /// What was cleaned up when this was made, until somebody asks.
+    reaped: Mutex<Reaped>,
     /// The generation in which somebody is beginning a life.
     beginning: AtomicU64,
     me: Weak<Self>,
@@ -65,6 +67,7 @@ impl Attached {
             is_private,
             heap_lock,
             first_life,
+            reaped: Mutex::default(),
             beginning: AtomicU64::new(0),
             me: Weak::clone(me),
         });
@@ -199,13 +202,20 @@ impl Attached {
         is_own || is_alive(&self.image, participant)
     }
 
+    /// What was cleaned up behind the dead when this process attached; nothing the next time.
+    pub(crate) fn reaped_when_opened(&self) -> Reaped {
+        std::mem::take(&mut *self.reaped.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// What a newly attached process does first: the journal is applied by whoever takes the heap's lock;
     /// the dead are cleaned up behind; after a boot of the machine, everything is checked.
     fn settle(&self, found_dead: bool) -> Result<()> {
         let heap = self.heap()?;
         heap.check_boot()?;
         if found_dead {
-            reap(&heap)?;
+            let mut reaped = reap(&heap)?;
+            reaped.participants += u32::from(self.first_life.replaces_dead());
+            *self.reaped.lock().unwrap_or_else(PoisonError::into_inner) = reaped;
         }
         heap.sweep()?;
         self.image.check_not_lost()

@@ -258,7 +258,8 @@ impl Region {
     /// Cleans up behind processes that died: their slots, records, blocks and locks. Nothing that
     /// a living process has is touched.
     ///
-    /// It happens by itself when processes attach, or room is needed.
+    /// It happens by itself when processes attach, or room is needed: what this opening of the region found to
+    /// clean up is counted in, the first time.
     ///
     /// # Errors
     ///

@@ -124,6 +124,97 @@ fn a_panic_marks_the_lock_until_it_is_recovered() {
     assert!(lock.try_write().is_ok());
 }
 
+#[test]
+fn a_question_mark_gives_the_lock_back() {
+    type Boxed = Box<dyn std::error::Error + Send + Sync>;
+
+    fn use_all(region: &Region) -> Result<(), Boxed> {
+        let lock = region.object::<RwLock<u32>>("l")?;
+        let semaphore = region.object::<Semaphore>("s")?;
+        let _permit = semaphore.try_acquire()?;
+        drop(lock.write()?);
+        let _reader = lock.read_timeout(SHORT)?;
+        drop(region.object::<Mutex<u32>>("m")?.lock()?);
+        Ok(())
+    }
+    fn one_error(mutex: &Mutex<u32>) -> folio_ipc::Result<u32> {
+        Ok(mutex.try_lock()?.get())
+    }
+
+    let region = region();
+    use_all(&region).unwrap();
+    let mutex = region.object::<Mutex<u32>>("m").unwrap();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let _guard = mutex.lock().unwrap();
+        panic!("on purpose");
+    }));
+    assert!(result.is_err());
+    for _ in 0..2 {
+        let error = use_all(&region).unwrap_err();
+        assert_eq!(error.to_string(), "the lock's owner died with it");
+        let error = one_error(&mutex).unwrap_err();
+        assert_eq!(error.to_string(), "a lock was not taken");
+        let cause = std::error::Error::source(&error).unwrap();
+        assert_eq!(cause.to_string(), "the lock's owner died with it");
+    }
+    mutex.lock().into_guard_for_test().recovered();
+    use_all(&region).unwrap();
+    let _guard = mutex.lock().unwrap();
+    let error = one_error(&mutex).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            folio_ipc::Error::Lock {
+                source: LockError::Deadlock
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+/// An owner is dated by those who wait for it, and its date goes with it.
+#[test]
+fn the_time_that_a_lock_is_held_is_never_too_long() {
+    watched(|| {
+        let region = region();
+        let mutex = region.object::<Mutex<u64>>("m").unwrap();
+        let held_at_least = || {
+            let locks = region.inspect().unwrap().locks;
+            let lock = locks.iter().find(|lock| lock.name == "m").unwrap();
+            lock.held_at_least_ns.map(Duration::from_nanos)
+        };
+        let active = AtomicU32::new(4);
+        let hold_until_dated = || {
+            let guard = mutex.lock().unwrap();
+            let began = Instant::now();
+            // The last one is waited for by nobody.
+            while held_at_least() < Some(SHORT) && active.load(Ordering::Relaxed) > 1 {
+                // Milliseconds are cut off, from both.
+                let too_long = began.elapsed() + Duration::from_millis(2);
+                assert!(held_at_least() <= Some(too_long));
+                thread::sleep(Duration::from_millis(1));
+            }
+            drop(guard);
+        };
+        let guard = mutex.lock().unwrap();
+        thread::sleep(SHORT);
+        assert_eq!(held_at_least(), None);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..3 {
+                        hold_until_dated();
+                    }
+                    active.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+            drop(guard);
+        });
+        drop(mutex.lock().unwrap());
+        assert_eq!(held_at_least(), None);
+    });
+}
+
 /// Whatever the condition.
 trait IntoGuard<G> {
     fn into_guard_for_test(self) -> G;
@@ -473,6 +564,27 @@ fn a_word_that_names_nobody_is_reported_and_hangs_nobody() {
             Err(LockError::OwnerDied(_))
         ));
         once.call(|| {}).unwrap();
+    });
+}
+
+/// As it is when a thread has died between taking the word and saying which record it has, and another one has
+/// got its id.
+#[test]
+fn a_thread_does_not_wait_for_itself() {
+    watched(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("region");
+        let region = Region::options().size_bytes(2 << 20).create(&path).unwrap();
+        let mutex = region.object::<Mutex<u32>>("m").unwrap();
+        let guard = mutex.lock().unwrap();
+        let locks = region.inspect().unwrap().locks;
+        let lock = locks.iter().find(|lock| lock.name == "m").unwrap();
+        let (tid, offset) = (lock.owner_tid.unwrap(), lock.offset_bytes);
+        drop(guard);
+        // The word, and nothing beside it.
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.write_all_at(tid.as_bytes(), offset).unwrap();
+        assert!(matches!(mutex.lock(), Err(LockError::OwnerDied(_))));
     });
 }
 

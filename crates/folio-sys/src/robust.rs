@@ -75,5 +75,5 @@ mod list;
 mod word;
 
 pub(crate) use list::forget;
-pub use list::{Known, Ready, Thread, current, known, ready, ready_to_release};
+pub use list::{Known, Ready, Thread, current, known, ready, ready_to_release, unlisted};
 pub use word::RobustWord;

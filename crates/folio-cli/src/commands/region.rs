@@ -6,6 +6,7 @@ mod objects;
 mod participants;
 mod remove;
 mod repair;
+mod sightings;
 mod stat;
 
 use std::path::{Path, PathBuf};

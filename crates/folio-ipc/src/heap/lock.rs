@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use folio_sys::futex::{self, Deadline, OWNER_DIED, TID_MASK, WAITERS};
-use folio_sys::robust::{self, Thread};
+use folio_sys::robust::Thread;
 
 use super::Heap;
 use super::journal;
@@ -49,7 +49,7 @@ impl<'a> HeapLock<'a> {
     fn take(attached: &'a Attached) -> Result<Self> {
         attached.image().check_not_lost()?;
         let record = attached.thread()?;
-        let thread = robust::current();
+        let thread = record.as_owner();
         // Both stay so until it is unlocked: whoever dies meanwhile has died with the lock.
         record.set_pending(OFFSET);
         thread.announce(attached.heap_lock(), attached.is_private());

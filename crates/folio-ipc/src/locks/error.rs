@@ -1,9 +1,13 @@
 //! What can come of taking a lock.
 
+use std::error::Error as StdError;
 use std::fmt;
 
-use crate::Error;
+use sealed::Guard;
+
+use super::{MutexGuard, Permit, ReadGuard, WriteGuard};
 use crate::raw::environment::Failure;
+use crate::{Error, Payload};
 
 /// The result of taking a lock.
 pub type LockResult<G> = Result<G, LockError<G>>;
@@ -25,11 +29,49 @@ pub type LockResult<G> = Result<G, LockError<G>>;
 ///         guard.recovered();
 ///         guard
 ///     }
-///     Err(error) => return Err(error.without_guard().into()),
+///     Err(error) => return Err(error.into()),
 /// };
 /// guard.update(|hits| *hits += 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # `?`
+///
+/// A guard borrows its lock, and stays with its thread: an error that carries one can be neither. So `?` drops the
+/// guard, that is, gives the lock back, still inconsistent if its owner died, and goes on with the error. It does so in functions that return
+/// `Box<dyn Error>`, `Box<dyn Error + Send + Sync>`, [`folio_ipc::Error`](crate::Error) or `LockError`:
+///
+/// ```
+/// use std::error::Error;
+///
+/// use folio_ipc::{LockError, Mutex, Region};
+///
+/// fn count(region: &Region) -> Result<u64, Box<dyn Error + Send + Sync>> {
+///     let hits = region.object::<Mutex<u64>>("hits")?;
+///     let guard = hits.lock()?;
+///     guard.update(|hits| *hits += 1);
+///     Ok(guard.get())
+/// }
+///
+/// fn read(region: &Region) -> folio_ipc::Result<u64> {
+///     Ok(region.object::<Mutex<u64>>("hits")?.lock()?.get())
+/// }
+///
+/// // For any other error that is made of errors: those of `anyhow`, `eyre`, or `#[from]` of `thiserror`.
+/// fn reset<E: From<LockError>>(hits: &Mutex<u64>) -> Result<(), E> {
+///     hits.lock().map_err(LockError::without_guard)?.set(&0);
+///     Ok(())
+/// }
+///
+/// let region = Region::options().anonymous()?;
+/// assert_eq!(count(&region)?, 1);
+/// assert_eq!(read(&region)?, 1);
+/// reset::<LockError>(&*region.object("hits")?)?;
+/// assert_eq!(read(&region)?, 0);
+/// # Ok::<(), Box<dyn Error + Send + Sync>>(())
+/// ```
+///
+/// Only an error without a guard, a `LockError`, is itself an [`Error`](std::error::Error).
 #[non_exhaustive]
 pub enum LockError<G = ()> {
     /// The lock was taken, but who had it before died with it, or panicked, and the data is as it was then.
@@ -155,11 +197,53 @@ impl<G> fmt::Display for LockError<G> {
     }
 }
 
-impl<G> std::error::Error for LockError<G> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+/// Not for errors with guards: they could be boxed as little as those can leave their threads, and `?` would try to.
+impl StdError for LockError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Region(error) => Some(error),
             _ => None,
         }
     }
 }
+
+impl<G> From<LockError<G>> for Error {
+    /// Drops the guard, if there is one.
+    fn from(error: LockError<G>) -> Self {
+        match error.without_guard() {
+            LockError::Region(error) => *error,
+            source => Self::Lock { source },
+        }
+    }
+}
+
+impl<G: Guard> From<LockError<G>> for LockError {
+    /// Drops the guard, if there is one.
+    fn from(error: LockError<G>) -> Self {
+        error.without_guard()
+    }
+}
+
+impl<G: Guard> From<LockError<G>> for Box<dyn StdError + Send + Sync> {
+    /// Drops the guard, if there is one.
+    fn from(error: LockError<G>) -> Self {
+        Box::new(error.without_guard())
+    }
+}
+
+impl<G: Guard> From<LockError<G>> for Box<dyn StdError> {
+    /// Drops the guard, if there is one.
+    fn from(error: LockError<G>) -> Self {
+        Box::new(error.without_guard())
+    }
+}
+
+mod sealed {
+    /// What an error may carry: not `()`, so that errors without a guard are errors as others are.
+    pub trait Guard {}
+}
+
+impl<T: Payload> Guard for MutexGuard<'_, T> {}
+impl<T: Payload> Guard for ReadGuard<'_, T> {}
+impl<T: Payload> Guard for WriteGuard<'_, T> {}
+impl Guard for Permit<'_> {}

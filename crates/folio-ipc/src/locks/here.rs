@@ -10,7 +10,7 @@ use folio_sys::futex::{self, Deadline};
 use folio_sys::robust::{self, Known, Ready, RobustWord, Thread};
 use folio_sys::shared_memory::{Pinned, SharedMemory};
 
-use crate::participant::{Attached, Record, ThreadRecord};
+use crate::participant::{Attached, Record, ThreadRecord, is_id_abroad};
 use crate::raw::environment::{Environment, Identity, Limit, Nap, Owner, Waited, mark};
 use crate::raw::mutex::{self, TID_MASK, Words};
 use crate::{Error, Result};
@@ -83,9 +83,9 @@ impl Lock {
             return Err(Box::new(self.lost()));
         }
         let thread = robust::current();
-        let mark = match robust::known(self.id) {
-            Some(known) => known.noted(),
-            None => self.first_mark()?,
+        let (thread, mark) = match robust::known(self.id) {
+            Some(known) => (thread, known.noted()),
+            None => self.first_here()?,
         };
         Ok(Here {
             lock: self,
@@ -111,11 +111,22 @@ impl Lock {
         robust::known(self.id)
     }
 
-    /// This thread's mark, of which it was not known that it is the region's.
+    /// This thread and its mark, of which it was not known that it is the region's, or which is abroad.
     #[cold]
-    fn first_mark(&self) -> Result<u32, Box<Error>> {
+    fn first_here(&self) -> Result<(Thread, u32), Box<Error>> {
         let record = self.attached.thread().map_err(Box::new)?;
-        Ok(mark(record.index(), record.tid()))
+        Ok((record.as_owner(), mark(record.index(), record.tid())))
+    }
+
+    /// This thread, if it is abroad and this is the id by which locks know it.
+    #[cold]
+    fn thread_abroad(&self, tid: u32) -> Option<Thread> {
+        // Not in a forked child that has not used the region: that would make it a participant, which has nothing yet.
+        if !is_id_abroad(tid) || self.attached.living_participant().is_none() {
+            return None;
+        }
+        let record = self.attached.thread().ok()?;
+        (record.tid() == tid).then(|| record.as_owner())
     }
 
     /// Takes a mutex if that can be done in a few instructions: nobody has it, it is sound, and this thread has no other
@@ -142,14 +153,14 @@ impl Lock {
         robust: Option<&'a RobustWord>,
         tid: u32,
     ) -> Option<Here<'a>> {
-        let thread = robust::current();
+        let mut thread = robust::current();
         if thread.tid() != tid {
-            return None;
+            thread = self.thread_abroad(tid)?;
         }
-        let mark = match robust::known(self.id) {
-            Some(known) => known.noted(),
+        let (thread, mark) = match robust::known(self.id) {
+            Some(known) => (thread, known.noted()),
             // It has used another region since.
-            None => self.first_mark().ok()?,
+            None => self.first_here().ok()?,
         };
         Some(Here {
             lock: self,
@@ -162,9 +173,12 @@ impl Lock {
 
     /// This thread at a mutex that it has: `None` where it has not, as in a child that it has forked.
     pub(super) fn holding<'a>(&'a self, robust: &'a RobustWord) -> Option<Here<'a>> {
-        let thread = robust::current();
-        let tid = thread.tid();
-        (robust.word().load(Ordering::Relaxed) & TID_MASK == tid).then_some(Here {
+        let mut thread = robust::current();
+        let tid = robust.word().load(Ordering::Relaxed) & TID_MASK;
+        if thread.tid() != tid {
+            thread = self.thread_abroad(tid)?;
+        }
+        Some(Here {
             lock: self,
             robust: Some(robust),
             thread,
@@ -332,13 +346,13 @@ impl Here<'_> {
         self.lock.attached.thread().ok()
     }
 
-    /// Whether a living thread has that id. Slow: it looks at all records.
-    fn is_any_alive(&self, tid: u32) -> bool {
+    /// Whether a living thread other than this has that id. Slow: it looks at all records.
+    fn is_any_other_alive(&self, tid: u32) -> bool {
         let image = self.lock.attached.image();
         let count = image.layout().dimensions.threads;
         (0..count)
             .filter_map(|record| Record::load(image, record).ok())
-            .filter(|state| state.tid == tid)
+            .filter(|state| state.tid == tid && state.index != self.record())
             .any(|state| {
                 state
                     .owner
@@ -395,7 +409,8 @@ impl Environment for Here<'_> {
         match mark_of(mark) {
             Some((record, half)) if half == tid & 0xffff => self.is_dead(record, tid),
             // It is between two instructions, or died there; or no thread has ever had this id.
-            _ => !self.is_any_alive(tid),
+            // This thread is none of these: it would know.
+            _ => !self.is_any_other_alive(tid),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::raw::{rwlock, semaphore};
 use crate::region::Image;
 
 /// Records and thread ids of those that hold a lock together with others, as the lock has them.
+#[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
 pub(crate) fn holders(
     image: &Image,
     kind: ObjectKind,
@@ -30,7 +31,10 @@ pub(crate) fn holders(
         }
         ObjectKind::Semaphore => {
             for from in (0..permits_in(len)).map(offset_of_permit) {
-                holders.extend(semaphore::holder_of(image.load(offset + from)?));
+                let permit = image.load(offset + from)?;
+                // Somebody has scribbled over a permit that names no record.
+                let nobody = || (permit != 0).then_some((u32::MAX, permit as u32));
+                holders.extend(semaphore::holder_of(permit).or_else(nobody));
             }
         }
         _ => {}

@@ -46,15 +46,32 @@ impl AttachLock {
     }
 }
 
-/// Takes a slot for this process; also, whether any of the slots is a dead one's.
-/// The caller has the [`AttachLock`].
-pub(super) fn take_slot(image: &Image) -> Result<(Participant, OfdLock, bool)> {
+/// A slot that was taken.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) participant: Participant,
+    pub(super) lock: OfdLock,
+    /// Whether this process is in another namespace than those whose threads locks know by their ids.
+    pub(super) is_abroad: bool,
+    /// Whether it was a dead one's.
+    pub(super) was_of_dead: bool,
+    /// Whether any of the slots is.
+    pub(super) found_dead: bool,
+}
+
+/// Takes a slot for this process. The caller has the [`AttachLock`].
+pub(super) fn take_slot(image: &Image) -> Result<Taken> {
+    let namespace = folio_sys::process::pid_namespace();
+    // Who cannot say where it is, is abroad.
+    let mut is_abroad = namespace == 0;
     let mut taken = None;
     let mut found_dead = false;
     for state in participants(image) {
         let state = state?;
         let is_dead = state.is_dead(image);
         found_dead |= is_dead;
+        let is_at_home = state.is_attached && !is_dead && !state.is_abroad;
+        is_abroad |= is_at_home && state.namespace != namespace;
         if taken.is_none() && (is_dead || !state.is_attached) {
             taken = lock_byte(image, u64::from(state.slot))?.map(|lock| (state, lock));
         }
@@ -68,9 +85,15 @@ pub(super) fn take_slot(image: &Image) -> Result<(Participant, OfdLock, bool)> {
     // What the one before used, it uses no longer. Of this one there can be no records yet.
     crate::directory::forget_user(image, participant.slot)?;
     Record::free_all_of(image, participant);
-    occupy(image, participant.slot, participant.epoch)?;
+    occupy(image, participant, namespace, is_abroad)?;
     kill_point!("attach.attached");
-    Ok((participant, lock, found_dead))
+    Ok(Taken {
+        participant,
+        lock,
+        is_abroad,
+        was_of_dead: state.is_attached,
+        found_dead,
+    })
 }
 
 fn lock_byte(image: &Image, byte: u64) -> Result<Option<OfdLock>> {

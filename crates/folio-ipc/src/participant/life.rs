@@ -18,6 +18,8 @@ pub(super) struct Life {
     /// That of the process; a forked child has another.
     generation: u64,
     participant: Participant,
+    is_abroad: bool,
+    replaces_dead: bool,
     /// It ends with the process. Children that are forked have no copy.
     _lock: OfdLock,
     next: OnceLock<Box<Life>>,
@@ -27,14 +29,16 @@ impl Life {
     /// Takes a slot for this process; also, whether there are slots of dead processes.
     /// The caller has the [`AttachLock`](super::AttachLock).
     pub(super) fn begin(image: &Image, generation: u64) -> Result<(Self, bool)> {
-        let (participant, lock, found_dead) = take_slot(image)?;
+        let taken = take_slot(image)?;
         let life = Self {
             generation,
-            participant,
-            _lock: lock,
+            participant: taken.participant,
+            is_abroad: taken.is_abroad,
+            replaces_dead: taken.was_of_dead,
+            _lock: taken.lock,
             next: OnceLock::new(),
         };
-        Ok((life, found_dead))
+        Ok((life, taken.found_dead))
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -43,6 +47,16 @@ impl Life {
 
     pub(super) fn participant(&self) -> Participant {
         self.participant
+    }
+
+    /// Whether locks know the process's threads by their records.
+    pub(super) fn is_abroad(&self) -> bool {
+        self.is_abroad
+    }
+
+    /// Whether its slot was that of a dead participant.
+    pub(super) fn replaces_dead(&self) -> bool {
+        self.replaces_dead
     }
 
     /// The youngest life, this one or a child's.

@@ -12,6 +12,8 @@ use crate::kill::kill_point;
 pub(crate) struct Reaped {
     pub(crate) participants: u32,
     pub(crate) threads: u32,
+    /// How often they held locks.
+    pub(crate) locks: u32,
     pub(crate) blocks: u64,
     pub(crate) block_bytes: u64,
 }
@@ -36,8 +38,9 @@ pub(crate) fn reap(heap: &Heap<'_>) -> Result<Reaped> {
             records.push(record);
         }
     }
+    let mut locks = 0;
     if !records.is_empty() {
-        recover_objects(heap, &|record| records.contains(&record))?;
+        locks = recover_objects(heap, &|record, _| records.contains(&record))?;
     }
     kill_point!("reap.recovered");
     let (blocks, block_bytes) = free_blocks(heap, is_dead)?;
@@ -56,13 +59,15 @@ pub(crate) fn reap(heap: &Heap<'_>) -> Result<Reaped> {
     Ok(Reaped {
         participants: u32::try_from(slots.len()).unwrap_or(u32::MAX),
         threads: u32::try_from(records.len()).unwrap_or(u32::MAX),
+        locks,
         blocks,
         block_bytes,
     })
 }
 
-/// Lets go of what dead threads hold.
-pub(crate) fn recover_objects(heap: &Heap<'_>, is_dead: &dyn Fn(u32) -> bool) -> Result<()> {
+/// Lets go of what dead threads hold; how often they did.
+pub(crate) fn recover_objects(heap: &Heap<'_>, is_dead: &dyn Fn(u32, u32) -> bool) -> Result<u32> {
+    let mut locks = 0_u32;
     for entry in entries(heap.image()) {
         let entry = entry?;
         debug_assert!(matches!(
@@ -71,10 +76,11 @@ pub(crate) fn recover_objects(heap: &Heap<'_>, is_dead: &dyn Fn(u32) -> bool) ->
         ));
         entry.load_block(heap.image())?;
         if let (Ok(offset), Ok(len)) = (usize::try_from(entry.data), usize::try_from(entry.size)) {
-            crate::object::recover(heap.attached(), entry.kind, offset, len, is_dead);
+            let more = crate::object::recover(heap.attached(), entry.kind, offset, len, is_dead);
+            locks = locks.saturating_add(more);
         }
     }
-    Ok(())
+    Ok(locks)
 }
 
 /// Frees the blocks that the dead had, and nobody else knows of.

@@ -14,6 +14,9 @@ const START_TIME: u64 = 16;
 const NAMESPACE: u64 = 24;
 const SINCE: u64 = 32;
 
+/// In the word of the namespace, of a participant that is abroad.
+const ABROAD: u64 = 1 << 63;
+
 /// In the state's low half, while a process has the slot. The high half counts those that had it.
 const ATTACHED: u64 = 1;
 
@@ -48,6 +51,9 @@ pub(crate) struct SlotState {
     pub(crate) pid: u32,
     pub(crate) start_time: u64,
     pub(crate) namespace: u64,
+    /// Whether locks have the ids of its threads' records instead of those of its threads, which
+    /// may be those of others as well: in another namespace.
+    pub(crate) is_abroad: bool,
     pub(crate) since_ns: u64,
 }
 
@@ -56,13 +62,15 @@ impl SlotState {
     pub(crate) fn load(image: &Image, slot: u32) -> Result<Self> {
         let at = image.layout().slot(slot);
         let state = image.load(at + STATE)?;
+        let namespace = image.load(at + NAMESPACE)?;
         Ok(Self {
             slot,
             epoch: (state >> 32) as u32,
             is_attached: state & ATTACHED != 0,
             pid: image.load(at + PID)? as u32,
             start_time: image.load(at + START_TIME)?,
-            namespace: image.load(at + NAMESPACE)?,
+            namespace: namespace & !ABROAD,
+            is_abroad: namespace & ABROAD != 0,
             since_ns: image.load(at + SINCE)?,
         })
     }
@@ -105,8 +113,14 @@ fn is_held(image: &Image, slot: u32) -> bool {
 }
 
 /// Writes this process into a slot whose lock it has.
-pub(super) fn occupy(image: &Image, slot: u32, epoch: u32) -> Result<()> {
-    let at = image.layout().slot(slot);
+pub(super) fn occupy(
+    image: &Image,
+    participant: Participant,
+    namespace: u64,
+    is_abroad: bool,
+) -> Result<()> {
+    let at = image.layout().slot(participant.slot);
+    let epoch = participant.epoch;
     let pid = std::process::id();
     // It is never vacant from here on: if this process dies, the next one cleans up behind both.
     let state = image.word(at + STATE)?;
@@ -115,7 +129,7 @@ pub(super) fn occupy(image: &Image, slot: u32, epoch: u32) -> Result<()> {
     for (offset, value) in [
         (PID, u64::from(pid)),
         (START_TIME, folio_sys::process::start_time(pid).unwrap_or(0)),
-        (NAMESPACE, folio_sys::process::pid_namespace()),
+        (NAMESPACE, namespace | if is_abroad { ABROAD } else { 0 }),
         (SINCE, folio_sys::futex::now_ns()),
     ] {
         image.word(at + offset)?.store(value, Ordering::Relaxed);

@@ -6,8 +6,9 @@ use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 use folio_sys::process::fork_generation;
+use folio_sys::robust::{self, Thread};
 
-use super::record::{PENDING, Record, WAITING_ON, WAITING_SINCE};
+use super::record::{Newcomer, PENDING, Record, WAITING_ON, WAITING_SINCE, is_id_abroad};
 use super::{Attached, Participant, reap};
 use crate::raw::environment::mark;
 use crate::{Error, Result};
@@ -71,7 +72,9 @@ fn remember(recent: Recent) {
         key, index, tid, ..
     } = recent;
     RECENT.set(recent);
-    folio_sys::robust::current().note(key.attached, mark(index, tid));
+    if !is_id_abroad(tid) {
+        robust::current().note(key.attached, mark(index, tid));
+    }
 }
 
 impl Attached {
@@ -125,18 +128,22 @@ impl Attached {
     }
 
     fn claim(&self, key: Key) -> Result<Recent> {
-        let owner = self.participant()?;
-        let tid = folio_sys::robust::current().tid();
-        let mut index = Record::claim(&self.image, owner, tid)?;
-        if index.is_none() {
-            self.reap_for_records(key, owner, tid)?;
-            index = Record::claim(&self.image, owner, tid)?;
+        let life = self.life()?;
+        let thread = Newcomer {
+            owner: life.participant(),
+            tid: robust::current().tid(),
+            is_abroad: life.is_abroad(),
+        };
+        let mut claimed = Record::claim(&self.image, thread)?;
+        if claimed.is_none() {
+            self.reap_for_records(key, thread)?;
+            claimed = Record::claim(&self.image, thread)?;
         }
-        let index = index.ok_or_else(|| self.too_many_threads())?;
+        let (index, tid) = claimed.ok_or_else(|| self.too_many_threads())?;
         let recent = self.recent(key, index, tid);
         let record = Owned {
             recent,
-            owner,
+            owner: thread.owner,
             attached: Weak::clone(&self.me),
         };
         OWNED.with_borrow_mut(|all| {
@@ -157,10 +164,10 @@ impl Attached {
     }
 
     /// Cleans up behind the dead, by means of the record that is kept for that.
-    fn reap_for_records(&self, key: Key, owner: Participant, tid: u32) -> Result<()> {
+    fn reap_for_records(&self, key: Key, thread: Newcomer) -> Result<()> {
         let image = &self.image;
-        let claimed = Record::claim_reapers(image, owner, tid, |other| self.is_alive(other))?;
-        let Some(index) = claimed else {
+        let claimed = Record::claim_reapers(image, thread, |other| self.is_alive(other))?;
+        let Some((index, tid)) = claimed else {
             // Somebody else is at it.
             std::thread::yield_now();
             return Ok(());
@@ -206,11 +213,20 @@ impl ThreadRecord<'_> {
         self.index
     }
 
-    /// The system's id of this thread.
+    /// The id by which locks know this thread: the system's, unless its process is abroad.
     #[must_use]
     #[inline]
     pub(crate) fn tid(&self) -> u32 {
         self.tid
+    }
+
+    /// The thread as the owner of words. The kernel does nothing for those that are abroad.
+    pub(crate) fn as_owner(&self) -> Thread {
+        if is_id_abroad(self.tid) {
+            robust::unlisted(self.tid)
+        } else {
+            robust::current()
+        }
     }
 
     /// Says that the lock at this offset is about to be taken or given up.

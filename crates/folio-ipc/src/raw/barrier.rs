@@ -59,7 +59,9 @@ pub(crate) fn wait<E: Environment>(
     unlock(env, words);
     match arrived? {
         Arrival::Last => {
-            env.wake(words.generation(), u32::MAX);
+            if words.parties() > 1 {
+                env.wake(words.generation(), u32::MAX);
+            }
             step!(env, "barrier.wait.all_woken");
             Ok(Met::Leader)
         }

@@ -34,7 +34,7 @@
 //! | owner | the owner's mark, 0 while nobody has the lock |
 //! | state | bit 0: inconsistent, until somebody says that the data was repaired. Bit 1: the owner has not come to the data yet |
 //! | heir | the mark of a waiter that was passed over too often |
-//! | since | since when threads have waited, in milliseconds, 0: none waits |
+//! | since | when a waiter saw the owner have the lock, in milliseconds; 0: none has yet, or says so |
 //! | waiters | how many threads sleep or are about to; those that died in their sleep stay counted |
 //!
 //! A thread that arrives may take the lock before one that was woken: that is what makes it fast.
@@ -195,19 +195,19 @@ pub(crate) fn unlock<E: Environment>(env: E, words: Words<'_>) {
 }
 
 /// Marks a lock as its owner's legacy if `is_owner_dead` says so of the id in its word and the mark beside it.
-/// Whether it was, and a waiter is to be woken.
+/// Whether a waiter is to be woken, if it was marked.
 #[cfg(not(loom))]
-pub(crate) fn recover(words: Words<'_>, is_owner_dead: impl Fn(u32, u32) -> bool) -> bool {
+pub(crate) fn recover(words: Words<'_>, is_owner_dead: impl Fn(u32, u32) -> bool) -> Option<bool> {
     let seen = words.word.load(Ordering::Acquire);
     let mark = words.owner().load(Ordering::Acquire);
     if seen & TID_MASK == 0 || !is_owner_dead(seen & TID_MASK, mark) {
-        return false;
+        return None;
     }
     let died = OWNER_DIED | (seen & WAITERS);
     let marked = words
         .word
         .compare_exchange(seen, died, Ordering::AcqRel, Ordering::Relaxed);
-    marked.is_ok() && seen & WAITERS != 0
+    marked.is_ok().then_some(seen & WAITERS != 0)
 }
 
 /// What comes after the word was taken.
@@ -226,10 +226,12 @@ fn unlock_contended<E: Environment>(env: E, words: Words<'_>) {
     words.since().store(0, Ordering::Relaxed);
     if words.heir().load(Ordering::Relaxed) == 0 {
         words.word.swap(0, Ordering::AcqRel);
+        words.since().store(0, Ordering::Relaxed);
         step!(env, "mutex.unlock.waking");
         env.wake(words.word, 1);
     } else {
         words.word.swap(WAITERS, Ordering::AcqRel);
+        words.since().store(0, Ordering::Relaxed);
         step!(env, "mutex.unlock.handing_over");
         env.wake(words.word, u32::MAX);
     }
@@ -336,9 +338,15 @@ impl<E: Environment> Contender<'_, E> {
     /// Takes the word, if it is still as it was seen.
     fn take(&self, seen: u32) -> Option<Condition> {
         let Self { env, words, .. } = self;
-        // Whoever was woken answers for those who sleep on: their bit went when the lock was given up.
-        let others = self.is_counted && words.waiters().load(Ordering::Acquire) > 1;
-        let waiters = if others { WAITERS } else { seen & WAITERS };
+        // Whoever has slept answers for those who sleep on: their bit went when the lock was given up, or says that
+        // somebody slept, who may be this thread alone. Who comes while the lock is kept sleeps for a millisecond at most.
+        let waiters = if !self.is_counted {
+            seen & WAITERS
+        } else if words.waiters().load(Ordering::Acquire) > 1 {
+            WAITERS
+        } else {
+            0
+        };
         words
             .word
             .compare_exchange(
@@ -351,6 +359,7 @@ impl<E: Environment> Contender<'_, E> {
         step!(env, "mutex.lock.taken_contended");
         if seen & OWNER_DIED != 0 {
             words.inherited();
+            words.since().store(0, Ordering::Relaxed);
             step!(env, "mutex.lock.marked_inconsistent");
         }
         if seen == WAITERS {
@@ -375,6 +384,7 @@ impl<E: Environment> Contender<'_, E> {
             return;
         }
         step!(env, "mutex.wait.marked");
+        self.date(expected);
         let is_kept = expected == WAITERS;
         let nap = if is_kept {
             Nap::Courtesy
@@ -421,12 +431,23 @@ impl<E: Environment> Contender<'_, E> {
         }
         self.is_counted = true;
         self.words.waiters().fetch_add(1, Ordering::AcqRel);
-        let now = self.env.now_ms().max(1);
-        _ = self
-            .words
-            .since()
-            .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
         self.env.begin_waiting();
+    }
+
+    /// Says since when, at the latest, the owner has had the lock, for those who inspect the region; unless somebody has.
+    /// The word, in which waiters are marked, is as it was seen.
+    fn date(&self, seen: u32) {
+        let Words { word, .. } = self.words;
+        let since = self.words.since();
+        if seen & TID_MASK == 0 || since.load(Ordering::Relaxed) != 0 {
+            return;
+        }
+        let now = self.env.now_ms().max(1);
+        let dated = since.compare_exchange(0, now, Ordering::AcqRel, Ordering::Relaxed);
+        // The owner takes it back after giving the lock up: if it has not done that by now, it will take this back.
+        if dated.is_ok() && word.load(Ordering::Acquire) != seen {
+            _ = since.compare_exchange(now, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
     fn leave(&self) {

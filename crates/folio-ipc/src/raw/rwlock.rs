@@ -30,7 +30,7 @@ use super::environment::{Condition, Environment, Failure, Identity, Limit, Nap, 
 use super::mutex::{self, WAITERS};
 use super::step;
 
-/// The thread ids of Linux have 22 bits at most (`PID_MAX_LIMIT`).
+/// The thread ids of Linux have 22 bits at most (`PID_MAX_LIMIT`); those by which locks know threads of other namespaces, 23.
 const TID_MASK: u32 = 0x007f_ffff;
 const ONE: u32 = 0x0080_0000;
 const DEPTH_MASK: u32 = 0x7f80_0000;
@@ -156,23 +156,23 @@ pub(crate) fn reader_of(word: u32) -> Option<u32> {
     (tid != 0).then_some(tid)
 }
 
-/// Clears the words of readers whose records `is_dead` names. Those of them that writers sleep on.
+/// Clears the words of readers of whom `is_dead` says so, by their records and ids. The words, and whether writers
+/// sleep on them.
 #[cfg(not(loom))]
 pub(crate) fn recover<'a>(
     words: &'a impl Words,
-    is_dead: &'a dyn Fn(u32) -> bool,
-) -> impl Iterator<Item = &'a AtomicU32> {
+    is_dead: &'a dyn Fn(u32, u32) -> bool,
+) -> impl Iterator<Item = (&'a AtomicU32, bool)> {
     let used = words.used().load(Ordering::SeqCst);
     let slots = (0..used).map_while(|record| Some((record, words.reader(record)?)));
     slots.filter_map(|(record, slot)| {
         let seen = slot.load(Ordering::SeqCst);
-        if seen == 0 || !is_dead(record) {
+        if seen == 0 || !is_dead(record, seen & TID_MASK) {
             return None;
         }
         slot.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Relaxed)
             .ok()
-            .filter(|seen| seen & WAITERS != 0)
-            .map(|_| slot)
+            .map(|seen| (slot, seen & WAITERS != 0))
     })
 }
 

@@ -85,22 +85,23 @@ pub(crate) fn release<E: Environment>(env: E, words: &impl Words, permit: &Atomi
     }
 }
 
-/// Takes back the permits of threads whose records `is_dead` names. The gate, if those who wait at it are to be woken.
+/// Takes back the permits of threads of which `is_dead` says so, by their records and ids. How many, and
+/// the gate, if those who wait at it are to be woken.
 #[cfg(not(loom))]
 pub(crate) fn recover<'a>(
     words: &'a impl Words,
-    is_dead: &dyn Fn(u32) -> bool,
-) -> Option<&'a AtomicU32> {
-    let mut any = false;
+    is_dead: &dyn Fn(u32, u32) -> bool,
+) -> (u32, Option<&'a AtomicU32>) {
+    let mut count = 0;
     for permit in (0..words.count()).map_while(|index| words.permit(index)) {
         let seen = permit.load(Ordering::SeqCst);
-        if seen != 0 && holder_of(seen).is_none_or(|(record, _)| is_dead(record)) {
-            any |= permit
-                .compare_exchange(seen, 0, Ordering::SeqCst, Ordering::Relaxed)
-                .is_ok();
+        if seen != 0 && holder_of(seen).is_none_or(|(record, tid)| is_dead(record, tid)) {
+            let taken_back = permit.compare_exchange(seen, 0, Ordering::SeqCst, Ordering::Relaxed);
+            count += u32::from(taken_back.is_ok());
         }
     }
-    (any && clear_waiters(words)).then(|| words.gate())
+    let is_waited_at = count > 0 && clear_waiters(words);
+    (count, is_waited_at.then(|| words.gate()))
 }
 
 /// The record and the thread of a permit's holder, if somebody has it.

@@ -51,8 +51,11 @@ pub(crate) fn grow_file(image: &Image, size_bytes: u64) -> Result<()> {
     }
     // Also what is there already, which may have been cut off.
     image.check_length(current)?;
-    reserve(image.file().as_fd(), current, size_bytes)
-        .map_err(|error| Error::io("reserve space for it", image.path(), error))?;
+    reserve(image.file().as_fd(), current, size_bytes).map_err(|error| {
+        // Some file systems keep what they had room for, which may be all that the disk had.
+        let _ = rustix::fs::ftruncate(image.file(), current);
+        Error::io("reserve space for it", image.path(), error)
+    })?;
     kill_point!("grow.allocated");
     image
         .word(SIZE_WORD)?

@@ -44,16 +44,22 @@ impl Note {
     const NONE: Self = Self { key: 0, value: 0 };
 }
 
-thread_local! {
-    // Without a destructor, so that it can be had until the thread's memory is gone.
-    static LOCAL: Local = const {
-        Local {
+impl Local {
+    const fn new() -> Self {
+        Self {
             tid: Cell::new(0),
             head: Cell::new(None),
             links: Cell::new(false),
             note: Cell::new(Note::NONE),
         }
-    };
+    }
+}
+
+thread_local! {
+    // Without destructors, so that they can be had until the thread's memory is gone.
+    static LOCAL: Local = const { Local::new() };
+    /// The thread by another id, of which the kernel does not know.
+    static UNLISTED: Local = const { Local::new() };
 }
 
 /// The calling thread, as the owner of words. See [the module](super).
@@ -84,6 +90,32 @@ pub fn current() -> Thread {
         thread.renew();
     }
     thread
+}
+
+/// The calling thread by another id, for words that the kernel must not look at: what is announced by it is
+/// announced to nobody.
+///
+/// Threads in different PID namespaces (`pid_namespaces(7)`) may have the same id. When one of them dies, the kernel takes all
+/// words from it that it has announced and that have this id in them, also those that another owns. So threads
+/// that share words with those of another namespace go by ids that are no thread's.
+///
+/// There is one such id at a time: what was returned before has this one from now on.
+///
+/// ```
+/// let thread = folio_sys::robust::unlisted(1 << 22);
+/// assert_eq!(thread.tid(), 1 << 22);
+/// assert!(!thread.kernel_recovers());
+/// ```
+#[must_use]
+pub fn unlisted(tid: u32) -> Thread {
+    let local = UNLISTED.with(|local| {
+        local.tid.set(tid);
+        NonNull::from(local)
+    });
+    Thread {
+        local,
+        _not_send: PhantomData,
+    }
 }
 
 /// The calling thread, if something other than 0 was noted under the key.

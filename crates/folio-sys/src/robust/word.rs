@@ -50,6 +50,9 @@ const _: () = {
 };
 
 impl RobustWord {
+    /// Where [`user`](Self::user) begins, in bytes from the lock word, for those who can only read.
+    pub const USER_OFFSET: usize = offset_of!(Self, user);
+
     /// The lock word: 0, or the owner's thread id, and the bits of [`futex`](crate::futex).
     #[must_use]
     #[inline]
