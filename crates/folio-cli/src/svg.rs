@@ -11,11 +11,12 @@ pub(crate) mod colour {
     pub(crate) const BLUE: &str = "#2b6cb0";
     pub(crate) const ORANGE: &str = "#dd6b20";
     pub(crate) const GREY: &str = "#a0aec0";
-    pub(crate) const PALE: &str = "#edf2f7";
+    pub(crate) const PALE: &str = "#dfe6ee";
     pub(crate) const INK: &str = "#1a202c";
 }
 
-/// A picture on white; units are pixels, from the upper left corner.
+/// A picture on white, which is readable in front of any page; units are pixels, from the upper left corner.
+/// Edges are not smoothed: rectangles side by side would show seams.
 #[derive(Debug)]
 pub(crate) struct Picture {
     text: String,
@@ -36,7 +37,8 @@ impl Picture {
         let _ = write!(
             text,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-             viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\">\n\
+             viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
+             shape-rendering=\"crispEdges\">\n\
              <title>{}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
             escape(title)
         );

@@ -1,8 +1,15 @@
 //! `folio lab`: the claims hold here.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::process::Command;
+use std::thread;
+
+use folio_sys::sandbox::{Refusable, Refusal, refuse};
 
 #[test]
 fn windows() {
@@ -99,6 +106,112 @@ fn share() {
     assert!(
         printed.contains("\nmapped, PSS sum ") && printed.contains('█'),
         "{printed}"
+    );
+}
+
+/// What an experiment prints as one JSON object.
+fn as_json(arguments: &[&str]) -> serde_json::Value {
+    let (output, printed) = experiment(&[arguments, &["--json"]].concat());
+    assert!(output.status.success(), "{printed}{output:?}");
+    let found: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(found["experiment"], arguments[0]);
+    assert_eq!(found["holds"], true);
+    assert_eq!(found["file_bytes"], 32 << 20);
+    assert!(found["verdict"].as_str().unwrap().starts_with("holds"));
+    found
+}
+
+#[test]
+fn share_and_paging_as_json() {
+    let found = as_json(&["share", "--processes", "2"]);
+    assert_eq!(found["processes"], 2);
+    assert!(
+        found["copied"]["pss_bytes"].as_u64().unwrap() >= 64 << 20,
+        "{found}"
+    );
+    assert!(found["mapped"]["ready_ns"].as_u64().unwrap() > 0, "{found}");
+    let found = as_json(&["paging"]);
+    assert_eq!(found["mapped"]["swapped_bytes"], 0);
+    assert!(
+        found["mapped"]["taken_bytes"].as_u64().unwrap() >= 16 << 20,
+        "{found}"
+    );
+    assert!(
+        found["taken_by"].is_string() && found["has_swap"].is_boolean(),
+        "{found}"
+    );
+}
+
+#[test]
+fn dirty() {
+    let (output, printed) = experiment(&["dirty", "--pages", "300"]);
+    assert!(output.status.success(), "{printed}{output:?}");
+    assert!(printed.contains("\nverdict: holds"), "{printed}");
+    for method in ["mprotect", "checksums"] {
+        let line = printed.lines().find(|line| line.starts_with(method));
+        let words: Vec<_> = line.unwrap().split_whitespace().collect();
+        assert_eq!(
+            words.get(1..4),
+            Some(&["1,500", "1,500", "0"][..]),
+            "{printed}"
+        );
+    }
+    // It stands in the table and in two charts.
+    let untracked = printed
+        .lines()
+        .filter(|line| line.trim().starts_with("untracked"));
+    assert_eq!(untracked.count(), 3, "{printed}");
+}
+
+/// What a sandbox refuses is said, and done without.
+#[test]
+fn dirty_without_userfaultfd() {
+    for (how, why) in [
+        (Refusal::NotPermitted, "Operation not permitted"),
+        (Refusal::NotImplemented, "Function not implemented"),
+    ] {
+        // The refusal is for the thread and what it starts.
+        let in_sandbox = thread::spawn(move || {
+            refuse(Refusable::Userfaultfd, how).unwrap();
+            experiment(&["dirty", "--pages", "100"])
+        });
+        let (output, printed) = in_sandbox.join().unwrap();
+        assert!(output.status.success(), "{printed}{output:?}");
+        assert!(
+            printed.contains(&format!("\nuserfaultfd  cannot be had here: {why} ")),
+            "{printed}"
+        );
+        assert!(
+            printed.contains("\nverdict: holds as far as it can be seen without userfaultfd: "),
+            "{printed}"
+        );
+    }
+}
+
+#[test]
+fn dirty_as_json() {
+    let found = as_json(&["dirty", "--pages", "50"]);
+    let methods = found["methods"].as_array().unwrap();
+    assert_eq!(methods.len(), 4, "{found}");
+    let checksums = &methods[2];
+    assert_eq!(checksums["method"], "checksums");
+    assert_eq!(checksums["written_pages"], 250);
+    assert_eq!(checksums["found_pages"], 250);
+    assert!(checksums["scan_ns"].as_f64().unwrap() > 0.0);
+    assert!(methods[3]["found_pages"].is_null() && methods[3]["first_write_ns"].is_number());
+}
+
+#[test]
+fn dirty_of_more_pages_than_there_are() {
+    let output = Command::new(env!("CARGO_BIN_EXE_folio"))
+        .args(["lab", "dirty", "--size", "64K", "--pages", "9999"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.starts_with("folio: a file of 64.00 KiB has "),
+        "{said}"
     );
 }
 

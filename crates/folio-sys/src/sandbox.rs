@@ -13,6 +13,8 @@ pub enum Refusable {
     CacheStat,
     /// `madvise(2)`, and by it all advice.
     Advice,
+    /// `userfaultfd(2)`.
+    Userfaultfd,
 }
 
 /// How a refused call fails.
@@ -36,6 +38,9 @@ pub fn refuse(call: Refusable, how: Refusal) -> io::Result<()> {
         Refusable::CacheStat => u32::from(crate::cachestat::NUMBER),
         Refusable::Advice => {
             u32::try_from(libc::SYS_madvise).map_err(|_| io::ErrorKind::InvalidInput)?
+        }
+        Refusable::Userfaultfd => {
+            u32::try_from(libc::SYS_userfaultfd).map_err(|_| io::ErrorKind::InvalidInput)?
         }
     };
     let errno = match how {

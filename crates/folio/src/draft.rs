@@ -57,7 +57,13 @@ use storage::Disk;
 /// old pages and new ones side by side, and so do those who read it. Who must see all of it or nothing
 /// wants a file for each version: `folio_table::Store` has generations.
 ///
-/// A draft is as long as its file, which does not grow.
+/// # Length
+///
+/// A draft is as long as its file was when it was opened, and does not grow: a commit that is found in the journal
+/// must fit the file that is there. A write beyond the end is [`Error::OutOfRange`] and writes nothing; when somebody else makes the file
+/// longer or shorter meanwhile, commits are refused ([`Error::Unsupported`]), and what was written stays here, to be read. Whoever needs
+/// room sets the file's length first ([`File::set_len`](std::fs::File::set_len)) and opens the draft then: what a crash in between
+/// leaves are zeros at the end, which the commit would have given a meaning.
 ///
 /// ```
 /// use folio::{Draft, ReadAt};

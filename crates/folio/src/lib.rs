@@ -53,6 +53,7 @@ mod search;
 mod slice;
 mod source;
 mod spool;
+mod unsafe_advice;
 mod view;
 mod windows;
 
@@ -62,7 +63,7 @@ pub use dirty_pages::DirtyPages;
 pub use dirty_tracker::{DirtyTracker, DirtyTrackerOptions, TrackingMethod};
 pub use draft::Draft;
 pub use error::{Error, Result};
-pub use folio_sys::advice::Advice;
+pub use folio_sys::advice::{Advice, UnsafeAdvice};
 pub use folio_sys::fault::FaultPolicy;
 pub use folio_sys::frozen::Missing;
 pub use folio_sys::shared::SharedWords;

@@ -120,6 +120,7 @@ impl Map {
     }
 
     /// Tells the kernel how a range will be used: a hint, by which no byte changes.
+    /// [`advise_unsafe`](Self::advise_unsafe) has the advice by which some do.
     ///
     /// # Errors
     ///

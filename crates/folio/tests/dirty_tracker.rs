@@ -26,6 +26,7 @@ fn methods() -> Vec<TrackingMethod> {
                 .raw_os_error()
                 .filter(|error| refusals.contains(error));
             assert!(refused.is_some(), "{source:?}");
+            assert!(std::env::var_os("CI").is_none(), "userfaultfd: {source}");
             println!("skipped: userfaultfd's asynchronous write-protection: {source}");
         }
         Err(error) => panic!("{error:?}"),
@@ -294,9 +295,12 @@ fn a_copy_follows_threads_that_write() {
                     }
                 });
             }
-            let mut found = 0;
-            for _ in 0..300 {
+            let (mut found, mut rounds) = (0, 0);
+            let started = std::time::Instant::now();
+            // On a busy machine the threads may begin late.
+            while rounds < 300 || (found == 0 && started.elapsed().as_secs() < 60) {
                 found += update(&mut tracker);
+                rounds += 1;
                 std::thread::yield_now();
             }
             stop.store(true, Ordering::Relaxed);

@@ -174,6 +174,50 @@ fn a_commit_that_fails_before_it_is_recorded_leaves_all_as_it_was() {
 }
 
 #[test]
+fn a_draft_does_not_grow_and_is_opened_anew_when_its_file_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, vec![b'.'; 5000]).unwrap();
+    let mut draft = Draft::open(&path).unwrap();
+    draft.put(4000, b"first").unwrap();
+    draft.commit().unwrap();
+    // Bytes that the last page has room for are not the file's either.
+    for (offset, len) in [(4999, 2), (5000, 1), (8191, 1), (u64::MAX, 1), (0, 5001)] {
+        let refused = draft.write_all_at(offset, &vec![b'x'; len]).unwrap_err();
+        assert!(
+            matches!(refused, Error::OutOfRange { offset: at, size: 5000, .. } if at == offset),
+            "{refused:?}"
+        );
+    }
+    assert!(draft.dirty().unwrap().is_empty());
+    draft.put(4999, &b'!').unwrap();
+
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(20_000).unwrap();
+    let refused = draft.commit().unwrap_err();
+    assert!(matches!(refused, Error::Unsupported { .. }), "{refused:?}");
+    assert!(
+        refused.to_string().contains("length has changed"),
+        "{refused}"
+    );
+    assert_eq!((draft.len(), draft.get::<u8>(4999).unwrap()), (5000, b'!'));
+    // As a process leaves it that is killed: with the journal of the commit that was done, and of another length.
+    let journal = fs::read(journal_of(&path)).unwrap();
+    drop(draft);
+    fs::write(journal_of(&path), journal).unwrap();
+
+    let mut draft = Draft::open(&path).unwrap();
+    assert!(!draft.recovered());
+    draft.put(19_995, b"grown").unwrap();
+    draft.commit().unwrap();
+    drop(draft);
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!(bytes.len(), 20_000);
+    assert_eq!((&bytes[4000..4005], bytes[4999]), (&b"first"[..], b'.'));
+    assert_eq!((bytes[5000], &bytes[19_995..]), (0, &b"grown"[..]));
+}
+
+#[test]
 fn holes_are_filled_where_they_are_written_to_and_stay_elsewhere() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = folder.path().join("sparse");

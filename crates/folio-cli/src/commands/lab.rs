@@ -1,6 +1,7 @@
 //! `folio lab EXPERIMENT`
 
 mod chart;
+mod dirty;
 mod ipc;
 mod paging;
 mod pressure;
@@ -24,6 +25,7 @@ pub(crate) struct Args {
 enum Experiment {
     Share(share::Args),
     Paging(paging::Args),
+    Dirty(dirty::Args),
     Ipc(ipc::Args),
     Windows(windows::Args),
     #[command(hide = true)]
@@ -34,6 +36,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     match &args.experiment {
         Experiment::Share(args) => share::run(args),
         Experiment::Paging(args) => paging::run(args),
+        Experiment::Dirty(args) => dirty::run(args),
         Experiment::Ipc(args) => ipc::run(args),
         Experiment::Windows(args) => windows::run(args),
         Experiment::Program(args) => program::run(args),

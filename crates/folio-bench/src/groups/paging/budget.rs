@@ -101,7 +101,7 @@ fn read(
 fn measure(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     let len: u64 = if settings.quick { 256 << 20 } else { 1 << 30 };
     let budget = len / 4;
-    let group = Group::new(budget)?;
+    let group = Group::new(Path::new("/sys/fs/cgroup"), budget)?;
     let file = sample(len)?;
     let residency = Residency::open(file.path())?;
     let mut costs = [Vec::new(), Vec::new()];
@@ -180,21 +180,21 @@ fn start(group: Option<&Group>, file: &Path, budget: Option<u64>) -> Result<(f64
 struct Group(PathBuf);
 
 impl Group {
-    fn new(limit: u64) -> Result<Self, Skipped> {
+    /// Makes it below the root of all.
+    fn new(root: &Path, limit: u64) -> Result<Self, Skipped> {
         let failed = |error| {
             Skipped(format!(
                 "no memory control group can be made (as root one can): {error}"
             ))
         };
-        let v2 = Path::new("/sys/fs/cgroup");
-        let is_v2 = fs::read_to_string(v2.join("cgroup.controllers"))
+        let is_v2 = fs::read_to_string(root.join("cgroup.controllers"))
             .is_ok_and(|names| names.split_whitespace().any(|name| name == "memory"));
         let (parent, file) = if is_v2 {
             // It is on already, or the limit's file is missing.
-            let _ = fs::write(v2.join("cgroup.subtree_control"), "+memory");
-            (v2.to_owned(), "memory.max")
+            let _ = fs::write(root.join("cgroup.subtree_control"), "+memory");
+            (root.to_owned(), "memory.max")
         } else {
-            (v2.join("memory"), "memory.limit_in_bytes")
+            (root.join("memory"), "memory.limit_in_bytes")
         };
         let path = parent.join(format!("folio-bench-{}", std::process::id()));
         fs::create_dir(&path).map_err(failed)?;
@@ -212,6 +212,36 @@ impl Drop for Group {
                 break;
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder is no control group, but shows what is written to which file.
+    #[test]
+    fn a_group_of_either_version_has_the_limit() {
+        for (controllers, parent, file) in [
+            ("cpu memory pids\n", "", "memory.max"),
+            ("hugetlb\n", "memory", "memory.limit_in_bytes"),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            fs::create_dir(root.path().join("memory")).unwrap();
+            fs::write(root.path().join("cgroup.controllers"), controllers).unwrap();
+            let group = Group::new(root.path(), 12345).unwrap();
+            let path = group.0.clone();
+            assert_eq!(
+                path.parent(),
+                Some(root.path().join(parent).components().as_path())
+            );
+            assert_eq!(fs::read_to_string(path.join(file)).unwrap(), "12345");
+            let is_enabled = root.path().join("cgroup.subtree_control").exists();
+            assert_eq!(is_enabled, parent.is_empty());
+            fs::remove_file(path.join(file)).unwrap();
+            drop(group);
+            assert!(!path.exists());
         }
     }
 }

@@ -27,6 +27,9 @@ const COLUMNS: f64 = 40.0;
 const ROW_HEIGHT: f64 = 30.0;
 const LABEL_WIDTH: f64 = 230.0;
 const BAR_WIDTH: f64 = 380.0;
+const LINE_HEIGHT: f64 = 20.0;
+/// How much of a verdict is as wide as the picture, in a wide font.
+const LINE_CHARS: usize = 100;
 
 impl Chart {
     pub(super) fn new(title: impl Into<String>) -> Self {
@@ -77,7 +80,13 @@ impl Chart {
         for bar in &self.bars {
             let length = BAR_WIDTH * self.share(bar);
             picture.label([LABEL_WIDTH - 10.0, y + 15.0], 13, Anchor::End, &bar.label);
-            picture.rect([LABEL_WIDTH, y, length.max(1.0), 20.0], bar.fill);
+            // Little is not nothing.
+            let visible = if bar.value > 0.0 {
+                length.max(1.0)
+            } else {
+                0.0
+            };
+            picture.rect([LABEL_WIDTH, y, visible, 20.0], bar.fill);
             let end = LABEL_WIDTH + length + 8.0;
             picture.label([end, y + 15.0], 13, Anchor::Start, &bar.text);
             y += ROW_HEIGHT;
@@ -87,7 +96,9 @@ impl Chart {
 
 /// Writes charts below each other to a file, with a verdict under them.
 pub(super) fn save(path: &Path, title: &str, charts: &[Chart], verdict: &str) -> Outcome {
-    let height = charts.iter().map(Chart::height).sum::<f64>() + 50.0;
+    let verdict = lines(verdict);
+    let below = verdict.iter().fold(30.0, |height, _| height + LINE_HEIGHT);
+    let height = charts.iter().map(Chart::height).sum::<f64>() + below;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -99,8 +110,26 @@ pub(super) fn save(path: &Path, title: &str, charts: &[Chart], verdict: &str) ->
         chart.draw(&mut picture, top);
         top += chart.height();
     }
-    picture.label([20.0, top + 25.0], 14, Anchor::Start, verdict);
+    for line in &verdict {
+        picture.label([20.0, top + 25.0], 14, Anchor::Start, line);
+        top += LINE_HEIGHT;
+    }
     picture.save(path)
+}
+
+/// A text in lines that fit, broken between words.
+fn lines(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= LINE_CHARS => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 impl fmt::Display for Chart {
@@ -125,6 +154,15 @@ impl fmt::Display for Chart {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_verdicts_take_several_lines() {
+        assert_eq!(lines("verdict: holds"), ["verdict: holds"]);
+        let text = "word ".repeat(50);
+        let lines = lines(text.trim_end());
+        assert_eq!(lines.join(" "), text.trim_end());
+        assert!(lines.len() == 3 && lines.iter().all(|line| line.len() <= LINE_CHARS));
+    }
 
     #[test]
     fn the_longest_bar_is_forty_columns() {

@@ -8,11 +8,12 @@ use std::time::Duration;
 use folio::Residency;
 use folio::residency::ProcessMemory;
 use indicatif::{HumanBytes, HumanCount};
+use serde_json::{Value, json};
 
 use super::chart::{self, Chart};
 use super::pressure::Pressure;
 use super::program::{Program, Way};
-use super::share::sample_file;
+use super::share::{nanos, sample_file};
 use crate::commands::cat::parse_bytes;
 use crate::failure::{Failure, Outcome};
 use crate::output;
@@ -29,6 +30,10 @@ pub(crate) struct Args {
     /// the number multiply by powers of 1024.
     #[arg(long, value_name = "N", default_value = "128M", value_parser = parse_bytes)]
     size: u64,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 
     /// Draw the findings into this file.
     #[arg(long, value_name = "OUT")]
@@ -62,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         copied,
         mapped,
     };
-    findings.print(args.svg.as_deref())
+    findings.print(args)
 }
 
 fn measure(way: Way, path: &Path, size: u64) -> Outcome<(Suffered, String)> {
@@ -138,8 +143,26 @@ struct Findings {
 }
 
 impl Findings {
-    fn print(&self, svg: Option<&Path>) -> Outcome {
+    fn print(&self, args: &Args) -> Outcome {
         let mut out = output::stdout()?;
+        if args.json {
+            writeln!(out, "{}", self.json())?;
+        } else {
+            self.print_text(&mut out)?;
+        }
+        out.flush()?;
+        if let Some(path) = &args.svg {
+            let verdict = format!("verdict: {}", self.verdict());
+            chart::save(path, "folio lab paging", &self.charts(), &verdict)?;
+        }
+        if self.holds() {
+            Ok(())
+        } else {
+            Err(Failure::Reported)
+        }
+    }
+
+    fn print_text(&self, out: &mut impl Write) -> Outcome {
         writeln!(out, "file size           {}", HumanBytes(self.size))?;
         writeln!(out, "taken away by       {}", self.means)?;
         let swap = if self.has_swap {
@@ -166,26 +189,34 @@ impl Findings {
         ] {
             writeln!(out, "{name:19} {copied:>14} {mapped:>14}")?;
         }
-        let charts = self.charts();
-        for chart in &charts {
+        for chart in self.charts() {
             write!(out, "\n{chart}")?;
         }
-        let verdict = self.verdict();
-        writeln!(out, "\nverdict: {verdict}")?;
-        out.flush()?;
-        if let Some(path) = svg {
-            chart::save(
-                path,
-                "folio lab paging",
-                &charts,
-                &format!("verdict: {verdict}"),
-            )?;
-        }
-        if self.holds() {
-            Ok(())
-        } else {
-            Err(Failure::Reported)
-        }
+        writeln!(out, "\nverdict: {}", self.verdict())?;
+        Ok(())
+    }
+
+    fn json(&self) -> Value {
+        let suffered = |program: &Suffered| {
+            json!({
+                "taken_bytes": program.taken_bytes,
+                "swapped_bytes": program.swapped_bytes,
+                "swap_written_bytes": program.swap_written_bytes,
+                "swap_read_bytes": program.swap_read_bytes,
+                "major_faults": program.major_faults,
+                "touched_ns": nanos(program.touched_in),
+            })
+        };
+        json!({
+            "experiment": "paging",
+            "file_bytes": self.size,
+            "taken_by": self.means,
+            "has_swap": self.has_swap,
+            "copied": suffered(&self.copied),
+            "mapped": suffered(&self.mapped),
+            "holds": self.holds(),
+            "verdict": self.verdict(),
+        })
     }
 
     fn charts(&self) -> [Chart; 2] {
@@ -208,8 +239,8 @@ impl Findings {
                     HumanBytes(program.swapped_bytes),
                     is_folio,
                 );
-            let nanos = u64::try_from(program.touched_in.as_nanos()).unwrap_or(u64::MAX);
-            time = time.bar(name, nanos, format!("{:.1?}", program.touched_in), is_folio);
+            let took = nanos(program.touched_in);
+            time = time.bar(name, took, format!("{:.1?}", program.touched_in), is_folio);
         }
         [memory, time]
     }

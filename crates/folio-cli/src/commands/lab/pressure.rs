@@ -23,16 +23,29 @@ pub(super) enum Pressure {
 #[derive(Debug)]
 pub(super) struct Group {
     path: PathBuf,
-    version: u8,
+    means: Means,
 }
 
-const V1: &str = "/sys/fs/cgroup/memory";
-const V2: &str = "/sys/fs/cgroup";
+/// How a group's memory is taken (the kernel's admin-guide: cgroup-v1/memory.rst and cgroup-v2.rst).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Means {
+    /// Version 1: the limit is lowered.
+    Limit,
+    /// Version 2, since Linux 5.19: so much is asked for.
+    Reclaim,
+    /// Version 2 before that: the limit above which the kernel reclaims, and kills nobody, is lowered.
+    High,
+}
+
+/// Where control groups are.
+const ROOT: &str = "/sys/fs/cgroup";
+/// How often memory is asked for: the kernel gives up early.
+const ATTEMPTS: u32 = 5;
 
 impl Pressure {
     /// A new control group, where this user may make one.
     pub(super) fn new(name: &str) -> Self {
-        match Group::new(name) {
+        match Group::new(Path::new(ROOT), name) {
             Ok(group) => Self::Group(group),
             Err(why) => Self::PageOut { why },
         }
@@ -49,7 +62,10 @@ impl Pressure {
     /// The means, in words.
     pub(super) fn describe(&self) -> String {
         match self {
-            Self::Group(group) => format!("a memory control group (version {})", group.version),
+            Self::Group(group) => {
+                let version = group.means.version();
+                format!("a memory control group (version {version})")
+            }
             Self::PageOut { why } => format!("MADV_PAGEOUT ({why})"),
         }
     }
@@ -67,51 +83,98 @@ impl Pressure {
     }
 }
 
-impl Group {
-    fn new(name: &str) -> Result<Self, String> {
-        let is_v2 = fs::read_to_string(Path::new(V2).join("cgroup.controllers"))
-            .is_ok_and(|controllers| controllers.split_whitespace().any(|word| word == "memory"));
-        let (version, parent) = if is_v2 { (2, V2) } else { (1, V1) };
-        let path = Path::new(parent).join(format!("{name}-{}", std::process::id()));
-        let refused = |error: io::Error| format!("no control group can be made: {error}");
-        if is_v2 {
-            // It is on already, or the next step tells.
-            let _ = fs::write(Path::new(V2).join("cgroup.subtree_control"), "+memory");
-        }
-        fs::create_dir(&path).map_err(refused)?;
-        let group = Self { path, version };
-        let needed = if is_v2 {
-            "memory.reclaim"
-        } else {
-            "memory.limit_in_bytes"
-        };
-        if group.path.join(needed).exists() {
-            Ok(group)
-        } else {
-            Err(format!("control groups here have no {needed}"))
+impl Means {
+    fn version(self) -> u8 {
+        match self {
+            Self::Limit => 1,
+            Self::Reclaim | Self::High => 2,
         }
     }
 
-    fn shrink(&self, left_bytes: u64) -> io::Result<()> {
-        let at = |file: &str| self.path.join(file);
-        if self.version == 2 {
-            let used = fs::read_to_string(at("memory.current"))?;
-            let used: u64 = used.trim().parse().map_err(io::Error::other)?;
-            return fs::write(
-                at("memory.reclaim"),
-                used.saturating_sub(left_bytes).to_string(),
-            );
+    /// The file of the group that it is done by.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Limit => "memory.limit_in_bytes",
+            Self::Reclaim => "memory.reclaim",
+            Self::High => "memory.high",
         }
-        // Lowering the limit takes the surplus away, or fails where that cannot be; raised again, it
-        // is in nobody's way. Each time takes some: the kernel gives up after a few rounds.
+    }
+}
+
+impl Group {
+    /// Makes a group below the root of all.
+    fn new(root: &Path, name: &str) -> Result<Self, String> {
+        let is_v2 = fs::read_to_string(root.join("cgroup.controllers"))
+            .is_ok_and(|controllers| controllers.split_whitespace().any(|word| word == "memory"));
+        let parent = if is_v2 {
+            // It is on already, or the group's files tell.
+            let _ = fs::write(root.join("cgroup.subtree_control"), "+memory");
+            root.to_owned()
+        } else {
+            root.join("memory")
+        };
+        let path = parent.join(format!("{name}-{}", std::process::id()));
+        fs::create_dir(&path).map_err(|error| format!("no control group can be made: {error}"))?;
+        Self::of(path, is_v2)
+    }
+
+    /// A group that is there. It is removed if it is of no use.
+    fn of(path: PathBuf, is_v2: bool) -> Result<Self, String> {
+        let all: &[Means] = if is_v2 {
+            &[Means::Reclaim, Means::High]
+        } else {
+            &[Means::Limit]
+        };
+        let found = all.iter().find(|means| path.join(means.file()).exists());
+        if let Some(&means) = found {
+            return Ok(Self { path, means });
+        }
+        let _ = fs::remove_dir(&path);
+        let missing: Vec<_> = all.iter().map(|means| means.file()).collect();
+        Err(format!(
+            "control groups here have no {}",
+            missing.join(" or ")
+        ))
+    }
+
+    fn shrink(&self, left_bytes: u64) -> io::Result<()> {
+        match self.means {
+            Means::Limit => self.lower_limit(left_bytes, "-1"),
+            Means::High => self.lower_limit(left_bytes, "max"),
+            Means::Reclaim => self.reclaim(left_bytes),
+        }
+    }
+
+    /// Lowering the limit takes the surplus away, or fails where that cannot be; raised again, it
+    /// is in nobody's way. Each time takes some.
+    fn lower_limit(&self, left_bytes: u64, none: &str) -> io::Result<()> {
+        let limit = self.path.join(self.means.file());
         let mut outcome = Ok(());
-        for _ in 0..5 {
-            outcome = fs::write(at("memory.limit_in_bytes"), left_bytes.to_string());
+        for _ in 0..ATTEMPTS {
+            outcome = fs::write(&limit, left_bytes.to_string());
             if outcome.is_ok() {
                 break;
             }
         }
-        fs::write(at("memory.limit_in_bytes"), "-1")?;
+        fs::write(limit, none)?;
+        outcome
+    }
+
+    fn reclaim(&self, left_bytes: u64) -> io::Result<()> {
+        let mut outcome = Ok(());
+        for _ in 0..ATTEMPTS {
+            let used = fs::read_to_string(self.path.join("memory.current"))?;
+            let used: u64 = used.trim().parse().map_err(io::Error::other)?;
+            let surplus = used.saturating_sub(left_bytes);
+            if surplus == 0 {
+                return Ok(());
+            }
+            // EAGAIN: that much could not be had. Some was.
+            outcome = fs::write(self.path.join(self.means.file()), surplus.to_string());
+            if outcome.is_ok() {
+                break;
+            }
+        }
         outcome
     }
 }
@@ -124,6 +187,110 @@ impl Drop for Group {
                 break;
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+/// A folder is no control group, but shows what is written to which file.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(controllers: Option<&str>) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("memory")).unwrap();
+        if let Some(controllers) = controllers {
+            fs::write(root.path().join("cgroup.controllers"), controllers).unwrap();
+        }
+        root
+    }
+
+    /// A group with these files, which hold numbers.
+    fn group(root: &Path, files: &[(&str, &str)], is_v2: bool) -> Result<Group, String> {
+        let path = root.join("group");
+        fs::create_dir(&path).unwrap();
+        for (name, content) in files {
+            fs::write(path.join(name), content).unwrap();
+        }
+        Group::of(path, is_v2)
+    }
+
+    fn content(group: &Group, file: &str) -> String {
+        fs::read_to_string(group.path.join(file)).unwrap()
+    }
+
+    /// So that it is empty, as the kernel's own is for those who remove it.
+    fn empty(group: &Group) {
+        for entry in fs::read_dir(&group.path).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    }
+
+    #[test]
+    fn version_2_is_known_by_its_controllers() {
+        for (controllers, expected, is_enabled) in [
+            (
+                Some("cpuset cpu memory pids\n"),
+                "memory.reclaim or memory.high",
+                true,
+            ),
+            // Where systemd has both, memory is version 1's.
+            (Some("hugetlb\n"), "memory.limit_in_bytes", false),
+            (None, "memory.limit_in_bytes", false),
+        ] {
+            let root = tree(controllers);
+            // A folder of any other file system is given no files.
+            let why = Group::new(root.path(), "test").unwrap_err();
+            assert_eq!(why, format!("control groups here have no {expected}"));
+            let enabled = fs::read_to_string(root.path().join("cgroup.subtree_control"));
+            assert_eq!(enabled.is_ok_and(|words| words == "+memory"), is_enabled);
+            assert_eq!(fs::read_dir(root.path().join("memory")).unwrap().count(), 0);
+            let left = fs::read_dir(root.path()).unwrap();
+            let left = left.filter(|entry| {
+                let name = entry.as_ref().unwrap().file_name();
+                name.to_string_lossy().starts_with("test")
+            });
+            assert_eq!(left.count(), 0);
+        }
+    }
+
+    #[test]
+    fn version_2_is_asked_for_what_is_too_much() {
+        let root = tree(None);
+        let files = [
+            ("memory.current", "1000\n"),
+            ("memory.reclaim", ""),
+            ("memory.high", "max"),
+        ];
+        let group = group(root.path(), &files, true).unwrap();
+        group.shrink(300).unwrap();
+        assert_eq!(content(&group, "memory.reclaim"), "700");
+        fs::write(group.path.join("memory.reclaim"), "").unwrap();
+        group.shrink(1000).unwrap();
+        assert_eq!(content(&group, "memory.reclaim"), "");
+        assert_eq!(content(&group, "memory.high"), "max");
+        fs::write(group.path.join("memory.current"), "many").unwrap();
+        assert!(group.shrink(300).is_err());
+        empty(&group);
+        let (path, pressure) = (group.path.clone(), Pressure::Group(group));
+        assert_eq!(pressure.describe(), "a memory control group (version 2)");
+        assert_eq!(pressure.group(), Some(path.as_path()));
+        drop(pressure);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn limits_are_raised_again() {
+        for (file, is_v2, none) in [
+            ("memory.high", true, "max"),
+            ("memory.limit_in_bytes", false, "-1"),
+        ] {
+            let root = tree(None);
+            let group = group(root.path(), &[(file, "as it was")], is_v2).unwrap();
+            group.shrink(300).unwrap();
+            assert_eq!(content(&group, file), none);
+            assert_eq!(group.means.version(), if is_v2 { 2 } else { 1 });
+            empty(&group);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use folio::residency::ProcessMemory;
 use indicatif::HumanBytes;
+use serde_json::{Value, json};
 
 use super::chart::{self, Chart};
 use super::program::{Program, Way};
@@ -32,6 +33,10 @@ pub(crate) struct Args {
     /// The size of the file that is made; K, M, G or T after the number multiply by powers of 1024.
     #[arg(long, value_name = "N", default_value = "128M", value_parser = parse_bytes)]
     size: u64,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 
     /// Draw the findings into this file.
     #[arg(long, value_name = "OUT")]
@@ -65,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         mapped,
         copied,
     }
-    .print(args.svg.as_deref())
+    .print(args)
 }
 
 /// A file of some megabytes that are not all alike, gone when it is dropped.
@@ -112,6 +117,11 @@ fn measure(way: Way, path: &Path, processes: u16) -> Outcome<Taken> {
     })
 }
 
+/// What a time is in charts and in JSON.
+pub(super) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 struct Findings {
     size: u64,
     processes: u64,
@@ -123,8 +133,26 @@ struct Findings {
 const BESIDE_BYTES: u64 = 8 << 20;
 
 impl Findings {
-    fn print(&self, svg: Option<&Path>) -> Outcome {
+    fn print(&self, args: &Args) -> Outcome {
         let mut out = output::stdout()?;
+        if args.json {
+            writeln!(out, "{}", self.json())?;
+        } else {
+            self.print_text(&mut out)?;
+        }
+        out.flush()?;
+        if let Some(path) = &args.svg {
+            let verdict = format!("verdict: {}", self.verdict());
+            chart::save(path, "folio lab share", &self.charts(), &verdict)?;
+        }
+        if self.holds() {
+            Ok(())
+        } else {
+            Err(Failure::Reported)
+        }
+    }
+
+    fn print_text(&self, out: &mut impl Write) -> Outcome {
         let rows = [
             ("file size", HumanBytes(self.size).to_string()),
             ("processes", self.processes.to_string()),
@@ -142,39 +170,45 @@ impl Findings {
         for (name, value) in rows {
             writeln!(out, "{name:19} {value}")?;
         }
-        let charts = self.charts();
-        for chart in &charts {
+        for chart in self.charts() {
             write!(out, "\n{chart}")?;
         }
-        let verdict = if self.holds() {
+        writeln!(out, "\nverdict: {}", self.verdict())?;
+        Ok(())
+    }
+
+    fn json(&self) -> Value {
+        let taken = |taken: &Taken| {
+            json!({
+                "pss_bytes": taken.pss_bytes,
+                "ready_ns": nanos(taken.ready_in),
+            })
+        };
+        json!({
+            "experiment": "share",
+            "file_bytes": self.size,
+            "processes": self.processes,
+            "mapped": taken(&self.mapped),
+            "copied": taken(&self.copied),
+            "holds": self.holds(),
+            "verdict": self.verdict(),
+        })
+    }
+
+    fn verdict(&self) -> String {
+        if self.holds() {
             format!(
                 "holds: {} processes that map the file hold it once",
                 self.processes
             )
         } else {
             "does not hold".to_owned()
-        };
-        writeln!(out, "\nverdict: {verdict}")?;
-        out.flush()?;
-        if let Some(path) = svg {
-            chart::save(
-                path,
-                "folio lab share",
-                &charts,
-                &format!("verdict: {verdict}"),
-            )?;
-        }
-        if self.holds() {
-            Ok(())
-        } else {
-            Err(Failure::Reported)
         }
     }
 
     fn charts(&self) -> [Chart; 2] {
-        let nanos = |taken: Taken| u64::try_from(taken.ready_in.as_nanos()).unwrap_or(u64::MAX);
         let pss = |taken: Taken| (taken.pss_bytes, HumanBytes(taken.pss_bytes));
-        let time = |taken: Taken| (nanos(taken), format!("{:.1?}", taken.ready_in));
+        let time = |taken: Taken| (nanos(taken.ready_in), format!("{:.1?}", taken.ready_in));
         let mut memory = Chart::new("memory that all of them take (sum of PSS)");
         let mut ready = Chart::new("time until all have read the file");
         for (name, taken, is_folio) in [

@@ -15,6 +15,8 @@ const WIDTH: u32 = 1000;
 const MARGIN: f64 = 20.0;
 const STRIP_TOP: f64 = 50.0;
 const STRIP_HEIGHT: f64 = 90.0;
+/// How long a name may be in the heading.
+const MOST_CHARS: usize = 55;
 
 /// Writes it: each cell a column, filled from below by what is in memory (dirty first), from above by
 /// what was evicted.
@@ -22,14 +24,15 @@ pub(super) fn save(path: &Path, residency: &Residency, cells: &[PageCounts]) -> 
     let total = total(cells);
     let name = residency.path().to_string_lossy();
     let mut picture = Picture::new(WIDTH, 215, &name);
+    let shown = shortened(&name);
     let heading = match total.resident {
         Some(resident) => format!(
-            "{name}: {} of {} pages in memory ({:.1} %)",
+            "{shown}: {} of {} pages in memory ({:.1} %)",
             HumanCount(resident),
             HumanCount(total.pages),
             percent(resident, total.pages)
         ),
-        None => format!("{name}: what is in memory is not known"),
+        None => format!("{shown}: what is in memory is not known"),
     };
     picture.label([MARGIN, 30.0], 16, Anchor::Start, &heading);
     let width = f64::from(WIDTH) - 2.0 * MARGIN;
@@ -51,8 +54,10 @@ pub(super) fn save(path: &Path, residency: &Residency, cells: &[PageCounts]) -> 
     picture.label([MARGIN, below], 12, Anchor::Start, "0");
     let end = HumanBytes(total.len_bytes).to_string();
     picture.label([MARGIN + width, below], 12, Anchor::End, &end);
-    let half = HumanBytes(total.len_bytes / 2).to_string();
-    picture.label([MARGIN + width / 2.0, below], 12, Anchor::Middle, &half);
+    if total.len_bytes > 0 {
+        let half = HumanBytes(total.len_bytes / 2).to_string();
+        picture.label([MARGIN + width / 2.0, below], 12, Anchor::Middle, &half);
+    }
     let mut x = MARGIN;
     for (fill, meaning) in [
         (colour::BLUE, "in memory"),
@@ -65,6 +70,17 @@ pub(super) fn save(path: &Path, residency: &Residency, cells: &[PageCounts]) -> 
         x += 130.0;
     }
     picture.save(path)
+}
+
+/// A name that leaves room for what is said beside it: the end of a path tells the most.
+fn shortened(name: &str) -> String {
+    let surplus = name.chars().count().saturating_sub(MOST_CHARS);
+    if surplus == 0 {
+        return name.to_owned();
+    }
+    // One more, for the sign that some are missing.
+    let end: String = name.chars().skip(surplus + 1).collect();
+    format!("…{end}")
 }
 
 /// Whether all or nothing of a cell is in memory, and that is all there is to show.
@@ -87,4 +103,19 @@ fn draw_cell(picture: &mut Picture, x: f64, width: f64, cell: &PageCounts) {
     );
     picture.rect([x, bottom - dirty, width, dirty], colour::ORANGE);
     picture.rect([x, STRIP_TOP, width, evicted], colour::GREY);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_cut_at_their_start() {
+        assert_eq!(shortened("a/b"), "a/b");
+        let fits = "ä".repeat(MOST_CHARS);
+        assert_eq!(shortened(&fits), fits);
+        let cut = shortened(&format!("{fits}.bin"));
+        assert_eq!(cut.chars().count(), MOST_CHARS);
+        assert!(cut.starts_with("…ä") && cut.ends_with("ä.bin"), "{cut}");
+    }
 }

@@ -146,7 +146,10 @@ impl fmt::Display for Strip<'_> {
         writeln!(f)?;
         let end = HumanBytes(total.len_bytes).to_string();
         let cells = self.cells.len().min(self.width);
-        writeln!(f, "0{end:>width$}", width = cells.saturating_sub(1))?;
+        if cells > 0 {
+            // Apart even where the cells are few.
+            writeln!(f, "0 {end:>width$}", width = cells.saturating_sub(2))?;
+        }
         writeln!(
             f,
             "█ in memory  ▓ half or more  ░ some  D some dirty  x evicted  · not in memory"
