@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::args::Settings;
-use crate::measure::order;
+use crate::measure::two_by_turns;
 use crate::row::{Bench, Costs, Measured, Skipped, Spec};
 
 const FILE_BYTES: u64 = 4 << 30;
@@ -47,34 +47,22 @@ fn measure(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     program.map_err(|error| missing("vmtouch", error))?;
     let file = cached_file(FILE_BYTES)?;
     let rounds = if settings.quick { 7 } else { 21 };
-    let mut costs = [Vec::new(), Vec::new()];
-    for round in 0..rounds {
-        for turn in order(round, 2) {
-            let (cost, resident) = if turn == 0 {
-                let (cost, said) = run(
-                    Command::new(&settings.folio).args(["stat", "--json"]),
-                    file.path(),
-                )?;
-                (cost, resident_by_folio(&said))
-            } else {
-                let (cost, said) = run(&mut Command::new("vmtouch"), file.path())?;
-                (cost, resident_by_vmtouch(&said))
-            };
-            let pages = FILE_BYTES / rustix::param::page_size() as u64;
-            if resident != Some(pages) {
-                return Err(Skipped(format!(
-                    "{} counts {resident:?} pages, not {pages}",
-                    if turn == 0 { "folio" } else { "vmtouch" }
-                )));
-            }
-            costs
-                .iter_mut()
-                .skip(turn)
-                .take(1)
-                .for_each(|costs| costs.push(cost));
+    let pages = FILE_BYTES / rustix::param::page_size() as u64;
+    let [folio, peer] = two_by_turns(rounds, |turn| {
+        let (name, cost, resident) = if turn == 0 {
+            let mut command = Command::new(&settings.folio);
+            let (cost, said) = run(command.args(["stat", "--json"]), file.path())?;
+            ("folio", cost, resident_by_folio(&said))
+        } else {
+            let (cost, said) = run(&mut Command::new("vmtouch"), file.path())?;
+            ("vmtouch", cost, resident_by_vmtouch(&said))
+        };
+        if resident != Some(pages) {
+            let why = format!("{name} counts {resident:?} pages, not {pages}");
+            return Err(Skipped(why));
         }
-    }
-    let [folio, peer] = costs;
+        Ok(cost)
+    })?;
     Ok(vec![Ok(Costs {
         folio,
         peer,
