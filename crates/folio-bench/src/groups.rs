@@ -1,5 +1,6 @@
 //! The groups of rows: one file each.
 
+mod c_library;
 mod files;
 mod locks;
 mod pages;

@@ -106,6 +106,24 @@ pub(crate) fn timed(
     Ok(nanoseconds(clock.now().saturating_sub(start)))
 }
 
+/// Costs of two contestants whose `turn`s (0 or 1) tell what they cost, round by round.
+///
+/// # Errors
+/// The first error of a turn ends it.
+pub(crate) fn two_by_turns(
+    rounds: usize,
+    mut turn: impl FnMut(usize) -> Result<f64, Skipped>,
+) -> Result<[Vec<f64>; 2], Skipped> {
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        for number in order(round, 2) {
+            let cost = turn(number)?;
+            if number == 0 { &mut first } else { &mut second }.push(cost);
+        }
+    }
+    Ok([first, second])
+}
+
 /// Who comes first changes from round to round: it is no advantage, then, to find the caches as
 /// another one left them.
 pub(crate) fn order(round: usize, contestants: usize) -> impl Iterator<Item = usize> {

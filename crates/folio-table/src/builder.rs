@@ -20,6 +20,7 @@ mod spool;
 mod target;
 mod temporary;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -210,6 +211,37 @@ impl Builder {
         let info = self.build(&output, path, folder, progress)?;
         target.commit()?;
         Ok(info)
+    }
+
+    /// Makes the table in a file without a name, which takes space in `folder`'s file system for as long
+    /// as somebody has it open or mapped, however the processes that do so end. `progress` is
+    /// told what [`write_with_progress`](Self::write_with_progress) tells. The file is not brought to the
+    /// disk, since nobody could find it there.
+    ///
+    /// On file systems on which each file has a name it has one for a moment, before the first
+    /// record is written.
+    ///
+    /// ```
+    /// use folio_table::{Builder, Table};
+    ///
+    /// let mut builder = Builder::new();
+    /// builder.add(1, b"colour", b"red")?;
+    /// let file = builder.write_unnamed(&std::env::temp_dir(), |_| ())?;
+    /// let table = Table::from_bytes(folio::Source::from_fd(file)?.whole()?, "<made here>")?;
+    /// assert_eq!(table.count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_to`](Self::write_to), but for [`Error::Target`].
+    pub fn write_unnamed(self, folder: &Path, progress: impl FnMut(u64)) -> Result<File> {
+        temporary::remove_abandoned(folder);
+        let file = temporary::scratch(folder);
+        let file = Arc::new(file.map_err(|error| Error::io("create a file in", folder, error))?);
+        self.build(&Output::File(Arc::clone(&file)), folder, folder, progress)?;
+        let file = file.try_clone();
+        file.map_err(|error| Error::io("open a file in", folder, error))
     }
 
     /// Makes the table in memory.

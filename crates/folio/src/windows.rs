@@ -5,6 +5,7 @@ mod extent;
 mod locality;
 mod options;
 mod stats;
+mod window;
 
 use std::fmt;
 use std::fs::File;
@@ -21,7 +22,8 @@ pub use stats::WindowStats;
 use crate::positioned::{Positioned, size_of_file};
 use crate::range::ByteRange;
 use crate::{Error, ReadAt, Result, View};
-use cache::{Backing, Cache, Piece};
+use cache::{Cache, Piece};
+use window::Backing;
 
 /// A file of any size, seen through a bounded set of mappings.
 ///

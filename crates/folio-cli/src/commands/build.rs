@@ -122,7 +122,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         IndexName::Perfect => IndexKind::Perfect,
     };
     let builder = args.memory.builder().index(index);
-    let info = import(builder, &[source], &args.options, &args.output)?.write()?;
+    let info = import(builder, &[source], &args.options, folder_of(&args.output))?
+        .write_to(&args.output)?;
     say(&format!(
         "{}: {} records, {}",
         args.output.display(),
@@ -138,40 +139,51 @@ pub(crate) struct Imported {
     builder: Builder,
     /// The inputs' names, for errors.
     inputs: String,
-    output: PathBuf,
 }
 
 impl Imported {
     /// Writes them as a table, whole or not at all.
-    pub(crate) fn write(self) -> Outcome<Info> {
-        let Self {
-            builder,
-            inputs,
-            output,
-        } = self;
+    pub(crate) fn write_to(self, path: &Path) -> Outcome<Info> {
+        self.write(|builder, progress| builder.write_with_progress(path, progress))
+    }
+
+    /// Writes them as a table into a file that has no name.
+    pub(crate) fn write_unnamed(self, folder: &Path) -> Outcome<File> {
+        self.write(|builder, progress| builder.write_unnamed(folder, progress))
+    }
+
+    fn write<T>(
+        self,
+        write: impl FnOnce(Builder, &mut dyn FnMut(u64)) -> folio_table::Result<T>,
+    ) -> Outcome<T> {
+        let Self { builder, inputs } = self;
         let bar = progress::of_records("writing", builder.added());
-        let written = builder.write_with_progress(&output, |done| bar.set_position(done));
+        let written = write(builder, &mut |done| bar.set_position(done));
         bar.finish_and_clear();
         written.map_err(|error| explain(error, &inputs))
     }
 }
 
-/// Reads all records of all inputs into a builder, for a table that is to be written to a file.
+/// The folder of a file to be written.
+pub(crate) fn folder_of(output: &Path) -> &Path {
+    match output.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Reads all records of all inputs into a builder, for a table that is to be written to a file in `folder`.
 pub(crate) fn import(
     builder: Builder,
     sources: &[Source],
     args: &InputArgs,
-    output: &Path,
+    folder: &Path,
 ) -> Outcome<Imported> {
     let builder = builder.on_duplicate(match args.on_duplicate {
         Duplicates::Error => OnDuplicate::Error,
         Duplicates::First => OnDuplicate::First,
         Duplicates::Last => OnDuplicate::Last,
     });
-    let folder = match output.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let mut builder = builder.temporary_folder(folder);
     for source in sources {
         let mut options = import::Options::new(args.format_of(source.path()));
@@ -194,7 +206,6 @@ pub(crate) fn import(
     Ok(Imported {
         builder,
         inputs: names.collect::<Vec<_>>().join(", "),
-        output: output.to_owned(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! `folio serve`
 
 use std::fs;
+use std::mem::MaybeUninit;
 use std::os::unix::fs::MetadataExt;
 use std::thread::available_parallelism;
 
@@ -127,6 +128,33 @@ fn serves_what_comes_through_a_pipe() {
     // Nobody else needs it, and it goes with the server.
     assert!(folder.files().is_empty());
     server.stop();
+}
+
+/// To look afterwards would not do: the file was there for a moment, in which the server could be killed.
+#[test]
+fn what_comes_through_a_pipe_is_never_a_file_that_could_be_left() {
+    use rustix::fs::inotify;
+
+    let folder = Folder::new();
+    let cache = folder.path("cache/folio");
+    fs::create_dir_all(&cache).unwrap();
+    let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    let named = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+    inotify::add_watch(&watch, &cache, named).unwrap();
+
+    let mut server = Server::start_reading(&folder, &["-", "--workers", "2"], b"a\tb\n");
+    server.connect().ask("GET a", "$1\r\nb\r\n");
+    server.signal(Signal::KILL);
+    assert_eq!(server.wait().code(), None);
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut events = inotify::Reader::new(&watch, &mut buffer);
+    while let Ok(event) = events.next() {
+        // A file system without unnamed files has these, which the next build there removes.
+        let name = event.file_name().unwrap().to_str().unwrap();
+        assert!(name.starts_with(".folio-build-"), "{name} was there");
+    }
 }
 
 #[test]

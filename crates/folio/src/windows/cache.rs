@@ -1,91 +1,21 @@
 //! The windows that are mapped, and which of them goes when another comes.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 
-use folio_sys::fault::FaultPolicy;
-use folio_sys::hazard::{Cursor, Key};
-use folio_sys::mapping::Span;
+use folio_sys::hazard::Key;
 
 use super::extent::{Extent, Geometry};
 use super::locality::Locality;
 use super::stats::WindowStats;
-use crate::map::{Map, address_offset};
-use crate::positioned::Positioned;
-use crate::{Error, Result};
+use super::window::{Backing, Window};
+use crate::Result;
 
 /// Reads of more than this are no small reads, whether windows pay for them or not.
 const SMALL_READ_BYTES: usize = 16 << 10;
 /// How many windows that begin before an offset are looked at for one that holds it. Of those of one
 /// size two can; others are of sizes from before they were halved, or of views' own.
 const CANDIDATES: usize = 4;
-
-/// What needs no lock: the file, and the cursor at the most recent window.
-#[derive(Debug)]
-pub(super) struct Backing {
-    pub(super) file: Arc<Positioned>,
-    pub(super) cursor: Cursor<Window>,
-    policy: FaultPolicy,
-}
-
-impl Backing {
-    pub(super) fn new(file: Positioned, policy: FaultPolicy) -> Self {
-        Self {
-            file: Arc::new(file),
-            cursor: Cursor::new(),
-            policy,
-        }
-    }
-}
-
-/// A mapped extent of the file.
-#[derive(Debug)]
-pub(super) struct Window {
-    start: u64,
-    /// The map's, at hand without a detour.
-    span: Span,
-    /// Views hold shares of it: the window is pinned when there is another.
-    map: Arc<Map>,
-}
-
-impl Window {
-    pub(super) fn map(&self) -> &Arc<Map> {
-        &self.map
-    }
-
-    pub(super) fn start(&self) -> u64 {
-        self.start
-    }
-
-    /// How many bytes there are from `offset` on.
-    pub(super) fn len_from(&self, offset: u64) -> usize {
-        let before = address_offset(offset.wrapping_sub(self.start));
-        self.span.len().saturating_sub(before)
-    }
-
-    /// Fills `buf`, if that takes a few loads and stores: see [`Span::read_small_at`].
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "as for Span::read_small_at")]
-    pub(super) fn has_read_small(&self, offset: u64, buf: &mut [u8]) -> bool {
-        // An offset before the start wraps around to one beyond every end.
-        let within = address_offset(offset.wrapping_sub(self.start));
-        self.span.read_small_at(within, buf)
-    }
-
-    /// Fills `buf`, if the window has all of it.
-    pub(super) fn has_read(&self, offset: u64, buf: &mut [u8]) -> bool {
-        let within = address_offset(offset.wrapping_sub(self.start));
-        self.span.read_exact_at(within, buf).is_ok()
-    }
-
-    /// Fills `buf`.
-    pub(super) fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let within = offset.wrapping_sub(self.start);
-        let read = self.span.read_exact_at(address_offset(within), buf);
-        read.map_err(|error| self.map.failed(&self.span, within, buf.len(), error))
-    }
-}
 
 /// How the next bytes of a read are had.
 #[derive(Debug)]
@@ -141,9 +71,7 @@ struct Retired {
 impl Retired {
     fn is_held(&mut self, backing: &Backing) -> bool {
         self.key = self.key.filter(|&key| backing.cursor.remove(key).is_none());
-        self.key.is_some()
-            || Arc::strong_count(&self.window) > 1
-            || Arc::strong_count(&self.window.map) > 1
+        self.key.is_some() || Arc::strong_count(&self.window) > 1 || self.window.has_views()
     }
 }
 
@@ -152,7 +80,7 @@ impl Entry {
     /// the lock is held that they are made under, so that none can come meanwhile.
     fn is_pinned(&self) -> bool {
         // One share is the entry's, the other the cursor's.
-        Arc::strong_count(&self.window) > 2 || Arc::strong_count(&self.window.map) > 1
+        Arc::strong_count(&self.window) > 2 || self.window.has_views()
     }
 }
 
@@ -419,10 +347,10 @@ impl Cache {
 
     /// Maps an extent, of which `len` bytes from `offset` on are needed, keeps it, and makes it the most recent.
     fn map(&mut self, backing: &Backing, extent: Extent, offset: u64, len: u64) -> Result<Mapped> {
-        let Some((extent, map)) = map_present(backing, extent, offset, len)? else {
+        let Some((extent, window)) = backing.map_present(extent, offset, len)? else {
             return Ok(Mapped::NoRoom);
         };
-        let window = Arc::new(window_of(extent, map));
+        let window = Arc::new(window);
         let key = backing.cursor.insert(Arc::clone(&window));
         self.clock += 1;
         let entry = Entry {
@@ -455,10 +383,10 @@ impl Cache {
         offset: u64,
         len: u64,
     ) -> Result<Piece> {
-        match map_present(backing, extent, offset, len)? {
-            Some((extent, map)) => {
+        match backing.map_present(extent, offset, len)? {
+            Some((_, window)) => {
                 self.counts.maps += 1;
-                Ok(Piece::Mapped(Arc::new(window_of(extent, map))))
+                Ok(Piece::Mapped(Arc::new(window)))
             }
             None => Ok(Piece::Positioned),
         }
@@ -468,44 +396,4 @@ impl Cache {
 enum Mapped {
     Window(Arc<Window>),
     NoRoom,
-}
-
-fn window_of(extent: Extent, map: Map) -> Window {
-    Window {
-        start: extent.start,
-        span: map.span().clone(),
-        map: Arc::new(map),
-    }
-}
-
-/// Maps an extent, or as much of it as the file still has, if the needed bytes are among that. `None` when the
-/// kernel has no room.
-fn map_present(
-    backing: &Backing,
-    mut extent: Extent,
-    offset: u64,
-    len: u64,
-) -> Result<Option<(Extent, Map)>> {
-    loop {
-        let map = Map::options()
-            .offset(extent.start)
-            .len(extent.len())
-            .fault_policy(backing.policy)
-            .map(backing.file.file(), backing.file.path());
-        match map {
-            Ok(map) => return Ok(Some((extent, map))),
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::OutOfMemory => {
-                return Ok(None);
-            }
-            // It became shorter. Each time round the extent does, too.
-            Err(Error::OutOfRange { path, size, .. }) => {
-                let lost = size.max(offset);
-                extent.end = extent.end.min(size).max(extent.start);
-                if !extent.covers(offset, len) {
-                    return Err(Error::Fault { path, offset: lost });
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
 }

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use crate::args::Settings;
 use crate::groups::random::Random;
-use crate::measure::order;
+use crate::measure::two_by_turns;
 use crate::row::{Bench, Costs, Measured, Skipped, Spec};
 
 pub(in crate::groups) fn budget() -> Bench {
@@ -104,31 +104,21 @@ fn measure(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     let group = Group::new(Path::new("/sys/fs/cgroup"), budget)?;
     let file = sample(len)?;
     let residency = Residency::open(file.path())?;
-    let mut costs = [Vec::new(), Vec::new()];
     let rounds = if settings.quick { 3 } else { 9 };
-    for round in 0..rounds {
-        for turn in order(round, 2) {
-            // Both begin with the disk; and what is read in the group is the group's.
-            residency.evict(..)?;
-            let cost = if turn == 0 {
-                let (cost, most) = start(None, file.path(), Some(budget))?;
-                if most > budget / 100 * 102 || most < budget / 2 {
-                    return Err(Skipped(format!(
-                        "{most} bytes were resident under a budget of {budget}"
-                    )));
-                }
-                cost
-            } else {
-                start(Some(&group), file.path(), None)?.0
-            };
-            costs
-                .iter_mut()
-                .skip(turn)
-                .take(1)
-                .for_each(|costs| costs.push(cost));
+    let [folio, peer] = two_by_turns(rounds, |turn| {
+        // Both begin with the disk; and what is read in the group is the group's.
+        residency.evict(..)?;
+        if turn != 0 {
+            return Ok(start(Some(&group), file.path(), None)?.0);
         }
-    }
-    let [folio, peer] = costs;
+        let (cost, most) = start(None, file.path(), Some(budget))?;
+        if most > budget / 100 * 102 || most < budget / 2 {
+            return Err(Skipped(format!(
+                "{most} bytes were resident under a budget of {budget}"
+            )));
+        }
+        Ok(cost)
+    })?;
     Ok(vec![Ok(Costs {
         folio,
         peer,

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 
+use crate::groups::c_library::CLibrary;
 use crate::row::Skipped;
 
 const LIBRARY: &CStr = c"libsqlite3.so.0";
@@ -181,22 +182,8 @@ struct Library {
 
 impl Library {
     fn load() -> Result<Self, Skipped> {
-        // SAFETY: the name ends in a zero, and what the library does when it is loaded is nothing.
-        let handle = unsafe { libc::dlopen(LIBRARY.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
-        if handle.is_null() {
-            let name = LIBRARY.to_string_lossy();
-            let why = format!("{name} is not installed (Debian: apt-get install libsqlite3-0)");
-            return Err(Skipped(why));
-        }
-        let symbol = |name: &CStr| {
-            // SAFETY: the handle is one of `dlopen`, never closed, and the name ends in a zero.
-            let symbol = unsafe { libc::dlsym(handle, name.as_ptr()) };
-            if symbol.is_null() {
-                let (library, name) = (LIBRARY.to_string_lossy(), name.to_string_lossy());
-                return Err(Skipped(format!("{library} has no {name}")));
-            }
-            Ok(symbol)
-        };
+        let library = CLibrary::load(LIBRARY, "libsqlite3-0")?;
+        let symbol = |name: &CStr| library.symbol(name);
         let of_handle = |name: &CStr| {
             // SAFETY: the functions that are asked for have that type.
             Ok::<_, Skipped>(unsafe { transmute::<*mut c_void, OfHandle>(symbol(name)?) })

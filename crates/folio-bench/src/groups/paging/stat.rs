@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::args::Settings;
-use crate::measure::order;
+use crate::measure::two_by_turns;
 use crate::row::{Bench, Costs, Measured, Skipped, Spec};
 
 const FILE_BYTES: u64 = 4 << 30;
@@ -49,18 +49,7 @@ fn measure(settings: &Settings) -> Result<Vec<Measured>, Skipped> {
     program.map_err(|error| missing("vmtouch", error))?;
     let file = cached_file(FILE_BYTES)?;
     let rounds = if settings.quick { 7 } else { 21 };
-    let mut costs = [Vec::new(), Vec::new()];
-    for round in 0..rounds {
-        for turn in order(round, 2) {
-            let cost = cost_of(turn == 0, settings, file.path())?;
-            costs
-                .iter_mut()
-                .skip(turn)
-                .take(1)
-                .for_each(|costs| costs.push(cost));
-        }
-    }
-    let [folio, peer] = costs;
+    let [folio, peer] = two_by_turns(rounds, |turn| cost_of(turn == 0, settings, file.path()))?;
     Ok(vec![Ok(Costs {
         folio,
         peer,

@@ -16,6 +16,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use super::data::{Key, Records};
+use crate::groups::c_library::CLibrary;
 use crate::groups::pages::touch_slice;
 use crate::row::Skipped;
 
@@ -192,22 +193,8 @@ struct Library {
 
 impl Library {
     fn load() -> Result<Self, Skipped> {
-        // SAFETY: the name ends in a zero, and what the library does when it is loaded is nothing.
-        let handle = unsafe { libc::dlopen(LIBRARY.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
-        if handle.is_null() {
-            let name = LIBRARY.to_string_lossy();
-            let why = format!("{name} is not installed (Debian: apt-get install libcdb1)");
-            return Err(Skipped(why));
-        }
-        let symbol = |name: &CStr| {
-            // SAFETY: the handle is one of `dlopen`, never closed, and the name ends in a zero.
-            let symbol = unsafe { libc::dlsym(handle, name.as_ptr()) };
-            if symbol.is_null() {
-                let (library, name) = (LIBRARY.to_string_lossy(), name.to_string_lossy());
-                return Err(Skipped(format!("{library} has no {name}")));
-            }
-            Ok(symbol)
-        };
+        let library = CLibrary::load(LIBRARY, "libcdb1")?;
+        let symbol = |name: &CStr| library.symbol(name);
         let (init, find, get) = (
             symbol(c"cdb_init")?,
             symbol(c"cdb_find")?,

@@ -116,26 +116,19 @@ fn from_file(source: Source, args: &BuildArgs) -> Outcome<Table<View>> {
     if let Ok(table) = Table::open(&built) {
         return Ok(table);
     }
-    build::import(args.memory.builder(), &[source], input, &built)?.write()?;
+    build::import(args.memory.builder(), &[source], input, &folder)?.write_to(&built)?;
     remove_older(&folder, &family, &name);
     Ok(Table::open(&built)?)
 }
 
-/// Builds from what can be read once; the file goes when the server does.
+/// Builds from what can be read once. The file has no name, so that it goes with the
+/// processes that have it mapped, even when they are killed.
 fn from_stream(source: Source, args: &BuildArgs) -> Outcome<Table<View>> {
-    let path = cache_folder()?.join(format!("stream-{}.folio", std::process::id()));
+    let folder = cache_folder()?;
     let name = source.path().to_owned();
-    build::import(args.memory.builder(), &[source], &args.input, &path)?.write()?;
-    let table = open_as(&path, &name);
-    // The mapping keeps the bytes.
-    fs::remove_file(&path)
-        .map_err(|error| Failure::new(format!("{}: cannot remove: {error}", path.display())))?;
-    table
-}
-
-/// Opens a table that goes by another name than its file's.
-fn open_as(path: &Path, name: &Path) -> Outcome<Table<View>> {
-    let view = Source::open(path)?.whole()?;
+    let imported = build::import(args.memory.builder(), &[source], &args.input, &folder)?;
+    let file = imported.write_unnamed(&folder)?;
+    let view = Source::options().of_file(file, &name)?.whole()?;
     Ok(Table::from_bytes(view, name)?)
 }
 

@@ -52,7 +52,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
             let store = Store::create(&args.folder)?;
             store.publish_with(|path| {
                 let builder = args.memory.builder();
-                build::import(builder, &sources, &args.input, path)?.write()
+                build::import(builder, &sources, &args.input, build::folder_of(path))?
+                    .write_to(path)
             })?
         }
     };
