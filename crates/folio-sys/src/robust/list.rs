@@ -1,13 +1,18 @@
 //! A thread's list: whose head it is, and how words get in and out.
 
+mod entries;
+mod ready;
+
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering, compiler_fence};
 
+pub use ready::{Known, Ready, known, ready, ready_to_release};
+
 use super::RobustWord;
-use super::word::FUTEX_OFFSET;
 use crate::futex::TID_MASK;
+use entries::{entry_of, find, insert, remove, word_of};
 
 /// The head of a list (`struct robust_list_head`).
 #[repr(C)]
@@ -115,131 +120,6 @@ pub fn unlisted(tid: u32) -> Thread {
     Thread {
         local,
         _not_send: PhantomData,
-    }
-}
-
-/// The calling thread, if something other than 0 was noted under the key.
-///
-/// Like [`current`], with less to find out.
-#[must_use]
-#[inline]
-pub fn known(key: u32) -> Option<Known> {
-    LOCAL.with(|local| {
-        let note = local.note.get();
-        (note.key == key && note.value != 0).then_some(Known {
-            tid: local.tid.get(),
-            noted: note.value,
-        })
-    })
-}
-
-/// A thread and what was noted of it: see [`known`]. It is for use at once, before a fork.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
-    tid: u32,
-    noted: u32,
-}
-
-impl Known {
-    /// The thread's id.
-    #[must_use]
-    #[inline]
-    pub fn tid(&self) -> u32 {
-        self.tid
-    }
-
-    /// What was noted, never 0.
-    #[must_use]
-    #[inline]
-    pub fn noted(&self) -> u32 {
-        self.noted
-    }
-}
-
-/// The calling thread, if a word that `links` can be announced without more ado: no other word is, and something other than 0
-/// was noted under the key.
-///
-/// Like [`current`] and [`announce`](Thread::announce), with less to find out.
-#[must_use]
-#[inline]
-pub fn ready(key: u32, links: bool) -> Option<Ready> {
-    LOCAL.with(|local| {
-        let note = local.note.get();
-        let head = local.head.get()?;
-        // SAFETY: as in `Thread::head`.
-        let pending = unsafe { head.as_ref() }
-            .list_op_pending
-            .load(Ordering::Relaxed);
-        let is_ready = note.key == key && pending == 0 && local.links.get() == links;
-        (is_ready && note.value != 0).then_some(Ready {
-            head,
-            known: Known {
-                tid: local.tid.get(),
-                noted: note.value,
-            },
-            _not_send: PhantomData,
-        })
-    })
-}
-
-/// The calling thread, if it owns the word and has announced it last of all.
-///
-/// Like [`current`] and [`announce_release`](Thread::announce_release), with less to find out.
-#[must_use]
-#[inline]
-pub fn ready_to_release(word: &RobustWord) -> Option<Ready> {
-    LOCAL.with(|local| {
-        let tid = local.tid.get();
-        let head = local.head.get()?;
-        // SAFETY: as in `Thread::head`.
-        let pending = unsafe { head.as_ref() }
-            .list_op_pending
-            .load(Ordering::Relaxed);
-        let is_owner = word.word().load(Ordering::Relaxed) & TID_MASK == tid;
-        (is_owner && pending == entry_of(word)).then_some(Ready {
-            head,
-            known: Known { tid, noted: 0 },
-            _not_send: PhantomData,
-        })
-    })
-}
-
-/// A thread that takes one word, or gives it up, while the kernel has nothing else to look at: see [`ready`]. It is for use at once,
-/// before a fork.
-#[derive(Debug, Clone, Copy)]
-pub struct Ready {
-    head: NonNull<Head>,
-    known: Known,
-    _not_send: PhantomData<*const ()>,
-}
-
-impl Ready {
-    /// The thread; nothing is noted of it that is ready to give a word up.
-    #[must_use]
-    #[inline]
-    pub fn known(&self) -> Known {
-        self.known
-    }
-
-    /// As [`Thread::announce`].
-    #[inline]
-    pub fn announce(&self, word: &RobustWord) {
-        self.set_pending(entry_of(word));
-        compiler_fence(Ordering::SeqCst);
-    }
-
-    /// As [`Thread::concluded`].
-    #[inline]
-    pub fn concluded(&self) {
-        compiler_fence(Ordering::SeqCst);
-        self.set_pending(0);
-    }
-
-    #[inline]
-    fn set_pending(&self, entry: usize) {
-        // SAFETY: as in `Thread::head`; the thread is the one that this was made for.
-        let head = unsafe { self.head.as_ref() };
-        head.list_op_pending.store(entry, Ordering::Relaxed);
     }
 }
 
@@ -418,139 +298,13 @@ pub(crate) fn forget() {
 
 pub(super) use system::is_thread_of_ours;
 
-/// The part of an address that is in pointers to entries; the lowest bit is a flag.
-const ADDRESS: usize = !1;
-
-/// The atomic at an address.
-///
-/// # Safety
-///
-/// It is a pointer of a list that is the calling thread's, as the libc and `insert` leave them.
-#[inline]
-unsafe fn pointer_at<'a>(address: usize) -> &'a AtomicUsize {
-    // SAFETY: aligned and valid, as long as the list is whole. Only this thread accesses it.
-    unsafe { &*ptr::with_exposed_provenance::<AtomicUsize>(address) }
-}
-
-/// How far before what pointers to an entry point to is the pointer to the entry before.
-#[cfg(target_pointer_width = "64")]
-const PREV_DISTANCE: usize = size_of::<usize>();
-
-/// Puts a word in front of the others, as glibc does with its mutexes.
-///
-/// # Safety
-///
-/// The head is the calling thread's, and the word is not in its list, and stays mapped
-/// as long as it will be.
-#[cfg(target_pointer_width = "64")]
-#[inline]
-unsafe fn insert(head: &Head, word: &RobustWord) {
-    let entry = entry_of(word);
-    let first = head.next.load(Ordering::Relaxed);
-    // SAFETY: the first entry's, or, since glibc keeps such a pointer before the head as well, the head's.
-    let prev_of_first = unsafe { pointer_at((first & ADDRESS).wrapping_sub(PREV_DISTANCE)) };
-    prev_of_first.store(entry, Ordering::Relaxed);
-    word.node.next.store(first, Ordering::Relaxed);
-    word.node
-        .prev
-        .store(ptr::from_ref(head).expose_provenance(), Ordering::Relaxed);
-    // The kernel must find the entry whole.
-    compiler_fence(Ordering::SeqCst);
-    head.next.store(entry, Ordering::Relaxed);
-}
-
-/// As above, where glibc's list leads one way only.
-///
-/// # Safety
-///
-/// As above.
-#[cfg(target_pointer_width = "32")]
-#[inline]
-unsafe fn insert(head: &Head, word: &RobustWord) {
-    let entry = entry_of(word);
-    word.node
-        .next
-        .store(head.next.load(Ordering::Relaxed), Ordering::Relaxed);
-    compiler_fence(Ordering::SeqCst);
-    head.next.store(entry, Ordering::Relaxed);
-}
-
-/// Takes a word out, if it is in the list.
-///
-/// # Safety
-///
-/// The head is the calling thread's.
-unsafe fn remove(head: &Head, word: &RobustWord) {
-    // SAFETY: passed on.
-    let Some(before) = (unsafe { find(head, word) }) else {
-        return;
-    };
-    let next = word.node.next.load(Ordering::Relaxed);
-    before.store(next, Ordering::Relaxed);
-    #[cfg(target_pointer_width = "64")]
-    {
-        // SAFETY: the next entry's, or the one before the head, as in `insert`: the list has it.
-        let prev_of_next = unsafe { pointer_at((next & ADDRESS).wrapping_sub(PREV_DISTANCE)) };
-        prev_of_next.store(ptr::from_ref(before).expose_provenance(), Ordering::Relaxed);
-    }
-    // The kernel must not come to the entry once it leads nowhere.
-    compiler_fence(Ordering::SeqCst);
-    #[cfg(target_pointer_width = "64")]
-    word.node.prev.store(0, Ordering::Relaxed);
-    word.node.next.store(0, Ordering::Relaxed);
-}
-
-/// What points to a word, if it is in the list. Looking for it finds, unlike the word's own pointers, no more than
-/// what the list leads to: another owner, who died, may have left those. The word that was put in last is found first.
-///
-/// # Safety
-///
-/// The head is the calling thread's.
-unsafe fn find<'a>(head: &'a Head, word: &RobustWord) -> Option<&'a AtomicUsize> {
-    /// More than a thread can sensibly own. A list that is longer leads in a circle.
-    const MOST_ENTRIES: usize = 1 << 20;
-
-    let entry = entry_of(word);
-    let end = ptr::from_ref(head).addr();
-    let mut before = &head.next;
-    for _ in 0..MOST_ENTRIES {
-        let next = before.load(Ordering::Relaxed) & ADDRESS;
-        if next == entry {
-            return Some(before);
-        }
-        if next == end || next == 0 {
-            return None;
-        }
-        // SAFETY: an entry of the list.
-        before = unsafe { pointer_at(next) };
-    }
-    None
-}
-
-/// Where pointers to a word's entry point.
-#[inline]
-fn entry_of(word: &RobustWord) -> usize {
-    word.node.next.as_ptr().expose_provenance()
-}
-
-/// The word with this entry.
-///
-/// # Safety
-///
-/// There is one, and it stays mapped as long as the reference is used.
-unsafe fn word_of<'a>(entry: usize) -> &'a RobustWord {
-    let word = ptr::with_exposed_provenance::<RobustWord>(entry.wrapping_add_signed(FUTEX_OFFSET));
-    // SAFETY: the caller's.
-    unsafe { &*word }
-}
-
 #[cfg(target_os = "linux")]
 mod system {
     use std::ptr::{self, NonNull};
     use std::sync::atomic::Ordering;
 
-    use super::super::word::FUTEX_OFFSET;
     use super::Head;
+    use crate::robust::word::FUTEX_OFFSET;
 
     pub(super) fn tid() -> u32 {
         // Ids are positive.
