@@ -14,7 +14,7 @@
 //!            └──────────────────────────┴──────────┴─────────┘
 //! ```
 //!
-//! Who finds no permit sets WAITERS, looks once more, and sleeps on the gate. Who gives a permit back looks at
+//! Who finds no permit sets WAITERS, looks once more, and sleeps on the gate; who is woken looks first. Who gives a permit back looks at
 //! the gate after that, and where WAITERS is set, clears it, counts the sequence up, and wakes all: one
 //! that was woken alone and died would have left the others asleep. STARVING is set by a waiter
 //! that has waited for a millisecond; then others hold back for one, once.
@@ -234,20 +234,27 @@ fn wait<E: Environment>(
             gate.fetch_and(!STARVING, Ordering::Relaxed);
             continue;
         }
-        let expected = seen | WAITERS;
-        if expected != seen
-            && gate
-                .compare_exchange(seen, expected, Ordering::SeqCst, Ordering::Relaxed)
-                .is_err()
-        {
-            continue;
-        }
-        step!(env, "semaphore.wait.marked");
-        store_before_load();
-        if let Some(index) = take(env, words) {
+        let take = || {
+            let index = take(env, words)?;
             if is_starving {
                 gate.fetch_and(!STARVING, Ordering::Relaxed);
             }
+            Some(index)
+        };
+        let expected = seen | WAITERS;
+        if expected != seen {
+            // Who was woken, and marks the gate only to find a permit, would wake others for nothing later.
+            if let Some(index) = take() {
+                return Ok(index);
+            }
+            let marked = gate.compare_exchange(seen, expected, Ordering::SeqCst, Ordering::Relaxed);
+            if marked.is_err() {
+                continue;
+            }
+        }
+        step!(env, "semaphore.wait.marked");
+        store_before_load();
+        if let Some(index) = take() {
             return Ok(index);
         }
         if is_late {

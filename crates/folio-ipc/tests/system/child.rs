@@ -127,6 +127,8 @@ pub(crate) fn run_if_told() -> bool {
     match role.to_str() {
         Some("uncontended") => system_calls::uncontended(path),
         Some("contended") => system_calls::contended(path),
+        Some("contending") => system_calls::contending(path),
+        Some("contend") => system_calls::contend(path),
         Some("fill ext4") => full_disk::fill_ext4(path),
         Some("fill tmpfs") => full_disk::fill_tmpfs(path),
         Some("count") => namespaces::count(path),

@@ -7,10 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use folio_ipc::{
-    Barrier, Condvar, Event, EventReset, Mutex, Once, OnceValue, Region, RwLock, Semaphore,
+    Barrier, Condvar, Event, EventReset, Mutex, Once, OnceValue, Region, RwLock, Semaphore, Shared,
 };
 
-use crate::child::{say, under};
+use crate::child::{Child, arguments, say, under};
 use crate::{Test, skip};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -21,6 +21,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "one_who_sleeps_is_woken_by_one_call",
         one_who_sleeps_is_woken_by_one_call,
+    ),
+    (
+        "few_are_woken_who_do_not_sleep",
+        few_are_woken_who_do_not_sleep,
     ),
 ];
 
@@ -64,6 +68,20 @@ fn one_who_sleeps_is_woken_by_one_call() {
     // Those of the standard library are `FUTEX_WAKE_PRIVATE`: in other processes, they wake nobody.
     let wakes = calls.iter().filter(|call| call.contains("FUTEX_WAKE,"));
     assert_eq!(wakes.count(), 1, "{calls:#?}");
+}
+
+/// Two processes that want the same locks all the time sleep at times. Who gives a lock up wakes them then, and hardly ever else.
+fn few_are_woken_who_do_not_sleep() {
+    let Some(calls) = calls_of("contending") else {
+        return;
+    };
+    let count = |operation| calls.iter().filter(|call| call.contains(operation)).count();
+    let (sleeps, wakes) = (count("FUTEX_WAIT_BITSET,"), count("FUTEX_WAKE,"));
+    let times = format!("{sleeps} sleeps, {wakes} wakes in {TURNS} turns of two processes");
+    assert!(sleeps > 10 && wakes > 10, "{times}");
+    // Who says that it will sleep, and then need not, is woken for nothing: a few in a hundred.
+    assert!(wakes <= sleeps + sleeps / 8, "{times}");
+    println!("{times}");
 }
 
 /// The system calls of a child, one a line; nothing where there is no `strace`, or none that may trace.
@@ -203,4 +221,59 @@ pub(crate) fn contended(path: &Path) {
         say("begin unlocking");
         drop(guard);
     });
+}
+
+/// Takes locks that another process takes as well, and keeps each for long now and then.
+pub(crate) fn contending(path: &Path) {
+    let region = Region::options().create(path).unwrap();
+    let counts = Counts::of(&region);
+    let [program, arguments @ ..] = arguments("contend", path);
+    let other = Child::of(Command::new(program).args(arguments));
+    counts.add();
+    other.finish();
+    assert_eq!(counts.mutex.lock().unwrap().get(), 2 * u64::from(TURNS));
+    assert_eq!(counts.rwlock.read().unwrap().get(), 2 * u64::from(TURNS));
+    assert_eq!(counts.semaphore.available(), 1);
+}
+
+/// The other process.
+pub(crate) fn contend(path: &Path) {
+    Counts::of(&Region::open(path).unwrap()).add();
+}
+
+struct Counts {
+    mutex: Shared<Mutex<u64>>,
+    rwlock: Shared<RwLock<u64>>,
+    semaphore: Shared<Semaphore>,
+}
+
+impl Counts {
+    fn of(region: &Region) -> Self {
+        Self {
+            mutex: region.object("mutex").unwrap(),
+            rwlock: region.object("rwlock").unwrap(),
+            semaphore: region.object_with("semaphore", || 1).unwrap(),
+        }
+    }
+
+    fn add(&self) {
+        for turn in 0..TURNS {
+            let dawdle = || {
+                if turn % 20 == 0 {
+                    thread::sleep(Duration::from_micros(200));
+                }
+            };
+            let guard = self.mutex.lock().unwrap();
+            guard.update(|count| *count += 1);
+            dawdle();
+            drop(guard);
+            let guard = self.rwlock.write().unwrap();
+            guard.update(|count| *count += 1);
+            dawdle();
+            drop(guard);
+            let permit = self.semaphore.acquire().unwrap();
+            dawdle();
+            drop(permit);
+        }
+    }
 }
