@@ -6,33 +6,10 @@
     reason = "a test fails by panicking"
 )]
 
-use std::process::Command;
+use std::process::{Command, Output};
 use std::thread;
 
 use folio_sys::sandbox::{Refusable, Refusal, refuse};
-
-#[test]
-fn windows() {
-    let temporary = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_folio"))
-        .args(["lab", "windows"])
-        .env("TMPDIR", temporary.path())
-        .output()
-        .unwrap();
-    let printed = String::from_utf8(output.stdout).unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{printed}{said}");
-    let row = |name: &str| {
-        let line = printed.lines().find(|line| line.starts_with(name));
-        line.unwrap_or_else(|| panic!("no {name}: {printed}"))[name.len()..].trim()
-    };
-    assert_eq!(row("file size"), "16.00 GiB");
-    assert_eq!(row("largest hole"), "64.00 MiB");
-    assert!(row("whole mapping").starts_with("refused: "));
-    assert_eq!(row("marks read right"), "1,000 of 1,000");
-    assert!(row("verdict:").starts_with("holds"));
-    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
-}
 
 #[test]
 fn a_folder_that_is_none_is_one_line() {
@@ -49,38 +26,19 @@ fn a_folder_that_is_none_is_one_line() {
     );
 }
 
-#[test]
-fn ipc() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_folio"))
-        .args([
-            "lab",
-            "ipc",
-            "--seconds",
-            "1",
-            "--kill-every-ms",
-            "25",
-            "--folder",
-        ])
-        .arg(folder.path())
-        .output()
-        .unwrap();
-    let printed = String::from_utf8(output.stdout).unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{printed}{said}");
-    assert_eq!(printed.matches("is the counter\n").count(), 3, "{printed}");
-    assert!(printed.contains("\nverdict:        holds: "), "{printed}");
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+/// Runs an experiment with a file of 32 MiB, and gives what it printed.
+fn experiment(arguments: &[&str]) -> (Output, String) {
+    run(&[arguments, &["--size", "32M"]].concat())
 }
 
-/// Runs an experiment, and gives what it printed and whether a picture was drawn.
-fn experiment(arguments: &[&str]) -> (std::process::Output, String) {
+/// Runs an experiment that draws a picture and leaves nothing else, and gives what it printed.
+fn run(arguments: &[&str]) -> (Output, String) {
     let temporary = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let picture = temporary.path().join("out.svg");
     let output = Command::new(env!("CARGO_BIN_EXE_folio"))
         .arg("lab")
         .args(arguments)
-        .args(["--size", "32M", "--svg"])
+        .arg("--svg")
         .arg(&picture)
         .env("TMPDIR", temporary.path())
         .output()
@@ -93,6 +51,51 @@ fn experiment(arguments: &[&str]) -> (std::process::Output, String) {
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 1);
     let printed = String::from_utf8(output.stdout.clone()).unwrap();
     (output, printed)
+}
+
+#[test]
+fn windows() {
+    let (output, printed) = run(&["windows"]);
+    assert!(output.status.success(), "{printed}{output:?}");
+    let row = |name: &str| {
+        let line = printed.lines().find(|line| line.starts_with(name));
+        line.unwrap_or_else(|| panic!("no {name}: {printed}"))[name.len()..].trim()
+    };
+    assert_eq!(row("file size"), "16.00 GiB");
+    assert_eq!(row("largest hole"), "64.00 MiB");
+    assert!(row("whole mapping").starts_with("refused: "));
+    assert_eq!(row("marks read right"), "1,000 of 1,000");
+    assert!(row("verdict:").starts_with("holds"));
+}
+
+#[test]
+fn windows_as_json() {
+    let found = as_json(run(&["windows", "--json"]), "windows");
+    assert_eq!(found["file_bytes"], 16_u64 << 30);
+    assert_eq!(found["marks_read_right"], 1000);
+    assert!(found["whole_mapping_refused"].is_string(), "{found}");
+}
+
+#[test]
+fn ipc() {
+    let (output, printed) = run(&["ipc", "--seconds", "1", "--kill-every-ms", "25"]);
+    assert!(output.status.success(), "{printed}{output:?}");
+    assert_eq!(printed.matches("is the counter\n").count(), 3, "{printed}");
+    assert!(printed.contains("\nverdict: holds: "), "{printed}");
+}
+
+#[test]
+fn ipc_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let arguments = ["ipc", "--json", "--seconds", "1", "--folder", path];
+    let found = as_json(run(&arguments), "ipc");
+    assert!(found["kills"].as_u64().unwrap() > 0, "{found}");
+    assert_eq!(found["hung"], 0);
+    let locks = found["locks"].as_array().unwrap();
+    assert_eq!(locks.len(), 3, "{found}");
+    assert!(locks.iter().all(|lock| lock["is_sum_right"] == true));
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
 
 #[test]
@@ -109,28 +112,31 @@ fn share() {
     );
 }
 
-/// What an experiment prints as one JSON object.
-fn as_json(arguments: &[&str]) -> serde_json::Value {
-    let (output, printed) = experiment(&[arguments, &["--json"]].concat());
+/// What an experiment printed as one JSON object.
+fn as_json((output, printed): (Output, String), name: &str) -> serde_json::Value {
     assert!(output.status.success(), "{printed}{output:?}");
     let found: serde_json::Value = serde_json::from_str(&printed).unwrap();
-    assert_eq!(found["experiment"], arguments[0]);
+    assert_eq!(found["experiment"], name);
     assert_eq!(found["holds"], true);
-    assert_eq!(found["file_bytes"], 32 << 20);
     assert!(found["verdict"].as_str().unwrap().starts_with("holds"));
     found
 }
 
 #[test]
 fn share_and_paging_as_json() {
-    let found = as_json(&["share", "--processes", "2"]);
+    let found = as_json(
+        experiment(&["share", "--json", "--processes", "2"]),
+        "share",
+    );
+    assert_eq!(found["file_bytes"], 32 << 20);
     assert_eq!(found["processes"], 2);
     assert!(
         found["copied"]["pss_bytes"].as_u64().unwrap() >= 64 << 20,
         "{found}"
     );
     assert!(found["mapped"]["ready_ns"].as_u64().unwrap() > 0, "{found}");
-    let found = as_json(&["paging"]);
+    let found = as_json(experiment(&["paging", "--json"]), "paging");
+    assert_eq!(found["file_bytes"], 32 << 20);
     assert_eq!(found["mapped"]["swapped_bytes"], 0);
     assert!(
         found["mapped"]["taken_bytes"].as_u64().unwrap() >= 16 << 20,
@@ -190,7 +196,7 @@ fn dirty_without_userfaultfd() {
 
 #[test]
 fn dirty_as_json() {
-    let found = as_json(&["dirty", "--pages", "50"]);
+    let found = as_json(experiment(&["dirty", "--json", "--pages", "50"]), "dirty");
     let methods = found["methods"].as_array().unwrap();
     assert_eq!(methods.len(), 4, "{found}");
     let checksums = &methods[2];

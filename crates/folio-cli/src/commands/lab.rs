@@ -6,6 +6,7 @@ mod ipc;
 mod paging;
 mod pressure;
 mod program;
+mod report;
 mod share;
 mod windows;
 

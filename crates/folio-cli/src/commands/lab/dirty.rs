@@ -2,18 +2,17 @@
 
 mod method;
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
 
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
 use self::method::{Cost, Finder, Measured, Method, Random};
-use super::chart::{self, Chart};
+use super::chart::Chart;
+use super::report::{Options, Report, print_rows};
 use super::share::sample_file;
 use crate::commands::cat::parse_bytes;
 use crate::failure::{Failure, Outcome};
-use crate::output;
 
 /// Write to some pages of a mapped file, and see by which means they are found, and at what cost.
 ///
@@ -33,13 +32,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "128M", value_parser = parse_bytes)]
     size: u64,
 
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
-
-    /// Draw the findings into this file.
-    #[arg(long, value_name = "OUT")]
-    svg: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// With more runs of pages than these, the handler of SIGSEGV takes some for one.
@@ -74,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         pages: args.pages,
         entries,
     }
-    .print(args)
+    .show(&args.options)
 }
 
 /// What was found by one method, or why it cannot be had here.
@@ -90,34 +84,21 @@ struct Findings {
     entries: Vec<Entry>,
 }
 
-impl Findings {
-    fn print(&self, args: &Args) -> Outcome {
-        let mut out = output::stdout()?;
-        if args.json {
-            writeln!(out, "{}", self.json())?;
-        } else {
-            self.print_text(&mut out)?;
-        }
-        out.flush()?;
-        if let Some(path) = &args.svg {
-            self.draw(path)?;
-        }
-        if self.holds() {
-            Ok(())
-        } else {
-            Err(Failure::Reported)
-        }
-    }
+impl Report for Findings {
+    const NAME: &'static str = "dirty";
 
-    fn print_text(&self, out: &mut impl Write) -> Outcome {
+    fn print_table(&self, out: &mut impl Write) -> io::Result<()> {
         let pages = HumanCount(self.size / self.page_bytes);
         let size = HumanBytes(self.size);
-        writeln!(out, "file size           {size}, {pages} pages")?;
         let written = HumanCount(self.pages);
-        writeln!(out, "written to          {written} pages, {ROUNDS} times\n")?;
+        let rows = [
+            ("file size", format!("{size}, {pages} pages")),
+            ("written to", format!("{written} pages, {ROUNDS} times")),
+        ];
+        print_rows(out, &rows)?;
         writeln!(
             out,
-            "{:12} {:>9} {:>9} {:>7} {:>7} {:>12} {:>12} {:>10}",
+            "\n{:12} {:>9} {:>9} {:>7} {:>7} {:>12} {:>12} {:>10}",
             "method", "written", "found", "missed", "others", "first write", "later write", "scan"
         )?;
         for Entry { method, found } in &self.entries {
@@ -145,19 +126,10 @@ impl Findings {
                     .map_or("-".to_owned(), |cost| cost.to_string()),
             )?;
         }
-        for chart in self.charts() {
-            write!(out, "\n{chart}")?;
-        }
-        writeln!(out, "\nverdict: {}", self.verdict())?;
         Ok(())
     }
 
-    fn draw(&self, path: &Path) -> Outcome {
-        let verdict = format!("verdict: {}", self.verdict());
-        chart::save(path, "folio lab dirty", &self.charts(), &verdict)
-    }
-
-    fn charts(&self) -> [Chart; 3] {
+    fn charts(&self) -> Vec<Chart> {
         let mut scan = Chart::new("time to find the pages written to, and begin anew");
         let mut first = Chart::new("first write to a page");
         let mut later = Chart::new("later writes to it");
@@ -172,7 +144,7 @@ impl Findings {
             first = bar(first, measured.first_write);
             later = bar(later, measured.later_write);
         }
-        [scan, first, later]
+        vec![scan, first, later]
     }
 
     fn json(&self) -> Value {
@@ -197,7 +169,7 @@ impl Findings {
             })
             .collect();
         json!({
-            "experiment": "dirty",
+            "experiment": Self::NAME,
             "file_bytes": self.size,
             "page_bytes": self.page_bytes,
             "rounds": ROUNDS,
@@ -205,11 +177,6 @@ impl Findings {
             "holds": self.holds(),
             "verdict": self.verdict(),
         })
-    }
-
-    fn of(&self, method: Method) -> Option<Result<&Measured, &str>> {
-        let entry = self.entries.iter().find(|entry| entry.method == method)?;
-        Some(entry.found.as_ref().map_err(String::as_str))
     }
 
     fn verdict(&self) -> String {
@@ -251,6 +218,13 @@ impl Findings {
                 .filter(|measured| measured.scan.is_some())
                 // Trackers may report pages that the file lost meanwhile.
                 .all(|measured| measured.missed == 0 && measured.others <= measured.written / 100)
+    }
+}
+
+impl Findings {
+    fn of(&self, method: Method) -> Option<Result<&Measured, &str>> {
+        let entry = self.entries.iter().find(|entry| entry.method == method)?;
+        Some(entry.found.as_ref().map_err(String::as_str))
     }
 }
 
@@ -303,7 +277,7 @@ mod tests {
         let findings = findings(Err("Function not implemented".to_owned()), measured(0, 0));
         assert!(findings.holds());
         let mut text = Vec::new();
-        findings.print_text(&mut text).unwrap();
+        findings.print(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert!(
             text.contains("\nuserfaultfd  cannot be had here: Function not implemented\n"),

@@ -1,8 +1,8 @@
 //! `folio lab paging`
 
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use folio::Residency;
@@ -10,13 +10,13 @@ use folio::residency::ProcessMemory;
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
-use super::chart::{self, Chart};
+use super::chart::Chart;
 use super::pressure::Pressure;
 use super::program::{Program, Way};
-use super::share::{nanos, sample_file};
+use super::report::{Options, Report, nanos, print_rows};
+use super::share::sample_file;
 use crate::commands::cat::parse_bytes;
-use crate::failure::{Failure, Outcome};
-use crate::output;
+use crate::failure::Outcome;
 
 /// Take memory away from a program that copied a file and from one that maps it, and see where it goes.
 ///
@@ -31,13 +31,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "128M", value_parser = parse_bytes)]
     size: u64,
 
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
-
-    /// Draw the findings into this file.
-    #[arg(long, value_name = "OUT")]
-    svg: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// What became of one program.
@@ -67,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         copied,
         mapped,
     };
-    findings.print(args)
+    findings.show(&args.options)
 }
 
 fn measure(way: Way, path: &Path, size: u64) -> Outcome<(Suffered, String)> {
@@ -142,36 +137,22 @@ struct Findings {
     mapped: Suffered,
 }
 
-impl Findings {
-    fn print(&self, args: &Args) -> Outcome {
-        let mut out = output::stdout()?;
-        if args.json {
-            writeln!(out, "{}", self.json())?;
-        } else {
-            self.print_text(&mut out)?;
-        }
-        out.flush()?;
-        if let Some(path) = &args.svg {
-            let verdict = format!("verdict: {}", self.verdict());
-            chart::save(path, "folio lab paging", &self.charts(), &verdict)?;
-        }
-        if self.holds() {
-            Ok(())
-        } else {
-            Err(Failure::Reported)
-        }
-    }
+impl Report for Findings {
+    const NAME: &'static str = "paging";
 
-    fn print_text(&self, out: &mut impl Write) -> Outcome {
-        writeln!(out, "file size           {}", HumanBytes(self.size))?;
-        writeln!(out, "taken away by       {}", self.means)?;
+    fn print_table(&self, out: &mut impl Write) -> io::Result<()> {
         let swap = if self.has_swap {
             "on"
         } else {
             "none: A can lose nothing"
         };
-        writeln!(out, "swap                {swap}\n")?;
-        writeln!(out, "{:19} {:>14} {:>14}", "", "A (copied)", "B (mapped)")?;
+        let rows = [
+            ("file size", HumanBytes(self.size).to_string()),
+            ("taken away by", self.means.clone()),
+            ("swap", swap.to_owned()),
+        ];
+        print_rows(out, &rows)?;
+        writeln!(out, "\n{:19} {:>14} {:>14}", "", "A (copied)", "B (mapped)")?;
         let bytes = |field: fn(&Suffered) -> u64| {
             [&self.copied, &self.mapped].map(|program| HumanBytes(field(program)).to_string())
         };
@@ -189,10 +170,6 @@ impl Findings {
         ] {
             writeln!(out, "{name:19} {copied:>14} {mapped:>14}")?;
         }
-        for chart in self.charts() {
-            write!(out, "\n{chart}")?;
-        }
-        writeln!(out, "\nverdict: {}", self.verdict())?;
         Ok(())
     }
 
@@ -208,7 +185,7 @@ impl Findings {
             })
         };
         json!({
-            "experiment": "paging",
+            "experiment": Self::NAME,
             "file_bytes": self.size,
             "taken_by": self.means,
             "has_swap": self.has_swap,
@@ -219,7 +196,7 @@ impl Findings {
         })
     }
 
-    fn charts(&self) -> [Chart; 2] {
+    fn charts(&self) -> Vec<Chart> {
         let mut memory = Chart::new("memory taken away, and how much of it had to be swapped");
         let mut time = Chart::new("time to touch all of it again");
         for (name, program, is_folio) in [
@@ -242,17 +219,18 @@ impl Findings {
             let took = nanos(program.touched_in);
             time = time.bar(name, took, format!("{:.1?}", program.touched_in), is_folio);
         }
-        [memory, time]
+        vec![memory, time]
     }
 
-    fn verdict(&self) -> &'static str {
-        match (self.holds(), self.has_swap) {
+    fn verdict(&self) -> String {
+        let verdict = match (self.holds(), self.has_swap) {
             (false, _) => "does not hold",
             (true, true) => "holds: what A lost was swapped, what B lost was dropped",
             (true, false) => {
                 "holds as far as it can be seen without swap: B lost its pages, A could lose nothing"
             }
-        }
+        };
+        verdict.to_owned()
     }
 
     fn holds(&self) -> bool {

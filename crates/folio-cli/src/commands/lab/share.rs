@@ -1,7 +1,7 @@
 //! `folio lab share`
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,11 @@ use folio::residency::ProcessMemory;
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
-use super::chart::{self, Chart};
+use super::chart::Chart;
 use super::program::{Program, Way};
+use super::report::{Options, Report, nanos, print_rows};
 use crate::commands::cat::parse_bytes;
 use crate::failure::{Failure, Outcome};
-use crate::output;
 
 /// Read one file from several processes, mapped and copied, and see what memory that takes.
 ///
@@ -34,13 +34,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "128M", value_parser = parse_bytes)]
     size: u64,
 
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
-
-    /// Draw the findings into this file.
-    #[arg(long, value_name = "OUT")]
-    svg: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// What one way of reading took.
@@ -70,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         mapped,
         copied,
     }
-    .print(args)
+    .show(&args.options)
 }
 
 /// A file of some megabytes that are not all alike, gone when it is dropped.
@@ -117,11 +112,6 @@ fn measure(way: Way, path: &Path, processes: u16) -> Outcome<Taken> {
     })
 }
 
-/// What a time is in charts and in JSON.
-pub(super) fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
 struct Findings {
     size: u64,
     processes: u64,
@@ -132,27 +122,10 @@ struct Findings {
 /// What a process takes beside the data, at the most: its code, heap and stack.
 const BESIDE_BYTES: u64 = 8 << 20;
 
-impl Findings {
-    fn print(&self, args: &Args) -> Outcome {
-        let mut out = output::stdout()?;
-        if args.json {
-            writeln!(out, "{}", self.json())?;
-        } else {
-            self.print_text(&mut out)?;
-        }
-        out.flush()?;
-        if let Some(path) = &args.svg {
-            let verdict = format!("verdict: {}", self.verdict());
-            chart::save(path, "folio lab share", &self.charts(), &verdict)?;
-        }
-        if self.holds() {
-            Ok(())
-        } else {
-            Err(Failure::Reported)
-        }
-    }
+impl Report for Findings {
+    const NAME: &'static str = "share";
 
-    fn print_text(&self, out: &mut impl Write) -> Outcome {
+    fn print_table(&self, out: &mut impl Write) -> io::Result<()> {
         let rows = [
             ("file size", HumanBytes(self.size).to_string()),
             ("processes", self.processes.to_string()),
@@ -167,14 +140,7 @@ impl Findings {
             ("mapped, ready in", format!("{:.1?}", self.mapped.ready_in)),
             ("copied, ready in", format!("{:.1?}", self.copied.ready_in)),
         ];
-        for (name, value) in rows {
-            writeln!(out, "{name:19} {value}")?;
-        }
-        for chart in self.charts() {
-            write!(out, "\n{chart}")?;
-        }
-        writeln!(out, "\nverdict: {}", self.verdict())?;
-        Ok(())
+        print_rows(out, &rows)
     }
 
     fn json(&self) -> Value {
@@ -185,7 +151,7 @@ impl Findings {
             })
         };
         json!({
-            "experiment": "share",
+            "experiment": Self::NAME,
             "file_bytes": self.size,
             "processes": self.processes,
             "mapped": taken(&self.mapped),
@@ -206,7 +172,7 @@ impl Findings {
         }
     }
 
-    fn charts(&self) -> [Chart; 2] {
+    fn charts(&self) -> Vec<Chart> {
         let pss = |taken: Taken| (taken.pss_bytes, HumanBytes(taken.pss_bytes));
         let time = |taken: Taken| (nanos(taken.ready_in), format!("{:.1?}", taken.ready_in));
         let mut memory = Chart::new("memory that all of them take (sum of PSS)");
@@ -220,7 +186,7 @@ impl Findings {
             let (value, text) = time(taken);
             ready = ready.bar(name, value, text, is_folio);
         }
-        [memory, ready]
+        vec![memory, ready]
     }
 
     fn holds(&self) -> bool {

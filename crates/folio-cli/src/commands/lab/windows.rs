@@ -11,9 +11,11 @@ use folio::{Map, WindowStats, Windows};
 use folio_sys::reservation::{Fragmented, address_space_in_use, largest_hole};
 use indicatif::{HumanBytes, HumanCount};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::{Value, json};
 
+use super::chart::Chart;
+use super::report::{Options, Report, print_rows};
 use crate::failure::{Failure, Outcome, one_line};
-use crate::output;
 
 const FILE_BYTES: u64 = 16 << 30;
 const MARKS: u64 = 1000;
@@ -32,29 +34,43 @@ const STACK_BYTES: usize = 4 << 20;
 /// ($TMPDIR), and is gone afterwards.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    options: Options,
+
     /// Be the process that is short of address space; the file is standard input.
     #[arg(long, hide = true)]
     inside: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
+    let options = &args.options;
     if args.inside {
         // The first thread's stack could hardly grow once the address space is taken.
         let thread = thread::Builder::new().stack_size(STACK_BYTES);
-        let experiment = thread.spawn(|| experiment().map_err(|failure| failure.report()))?;
-        return match experiment.join() {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(Failure::Reported),
-        };
+        return thread::scope(|scope| {
+            let experiment = thread.spawn_scoped(scope, || {
+                let shown = experiment().and_then(|findings| findings.show(options));
+                shown.map_err(|failure| failure.report())
+            })?;
+            match experiment.join() {
+                Ok(Ok(())) => Ok(()),
+                _ => Err(Failure::Reported),
+            }
+        });
     }
     let file = marked_file().map_err(|error| {
         Failure::new(format!("cannot make a sparse file: {error}"))
             .hint("set TMPDIR to a folder whose file system holds sparse files of 16 GiB")
     })?;
-    let status = Command::new(std::env::current_exe()?)
-        .args(["lab", "windows", "--inside"])
-        .stdin(Stdio::from(file))
-        .status()?;
+    let mut inside = Command::new(std::env::current_exe()?);
+    inside.args(["lab", "windows", "--inside"]);
+    if options.json {
+        inside.arg("--json");
+    }
+    if let Some(path) = &options.svg {
+        inside.arg("--svg").arg(path);
+    }
+    let status = inside.stdin(Stdio::from(file)).status()?;
     match status.code() {
         Some(0) => Ok(()),
         Some(_) => Err(Failure::Reported),
@@ -103,7 +119,7 @@ struct Findings {
     right: u64,
 }
 
-fn experiment() -> Outcome {
+fn experiment() -> Outcome<Findings> {
     let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let _fragmented = Fragmented::new(HOLES, HOLE_BYTES)
         .map_err(|error| Failure::new(format!("cannot take up the address space: {error}")))?;
@@ -119,13 +135,12 @@ fn experiment() -> Outcome {
         let read: [u8; 8] = windows.get(place_of(number))?;
         right += u64::from(u64::from_le_bytes(read) == mark(number));
     }
-    let findings = Findings {
+    Ok(Findings {
         largest_hole,
         whole_mapping: whole_mapping.map(|error| one_line(&error)),
         stats: windows.stats(),
         right,
-    };
-    findings.print()
+    })
 }
 
 fn limit_address_space() -> Outcome {
@@ -139,54 +154,8 @@ fn limit_address_space() -> Outcome {
         .map_err(|error| Failure::new(format!("cannot limit the address space: {error}")))
 }
 
-impl Findings {
-    fn print(&self) -> Outcome {
-        let stats = &self.stats;
-        let whole_mapping = match &self.whole_mapping {
-            Some(why) => format!("refused: {why}"),
-            None => "succeeded".to_owned(),
-        };
-        let rows = [
-            ("file size", HumanBytes(FILE_BYTES).to_string()),
-            ("address space left", HumanBytes(LEFT_BYTES).to_string()),
-            ("largest hole", HumanBytes(self.largest_hole).to_string()),
-            ("whole mapping", whole_mapping),
-            (
-                "windows",
-                format!(
-                    "{} mapped, {} evicted, of {} each",
-                    HumanCount(stats.maps),
-                    HumanCount(stats.evictions),
-                    HumanBytes(stats.window_bytes)
-                ),
-            ),
-            (
-                "most mapped",
-                HumanBytes(stats.peak_mapped_bytes).to_string(),
-            ),
-            ("read unmapped", HumanCount(stats.pread_reads).to_string()),
-            (
-                "marks read right",
-                format!("{} of {}", HumanCount(self.right), HumanCount(MARKS)),
-            ),
-        ];
-        let mut out = output::stdout()?;
-        for (name, value) in rows {
-            writeln!(out, "{name:19} {value}")?;
-        }
-        let verdict = if self.holds() {
-            "holds: the file is larger than any hole, and was read through windows"
-        } else {
-            "does not hold"
-        };
-        writeln!(out, "\nverdict: {verdict}")?;
-        out.flush()?;
-        if self.holds() {
-            Ok(())
-        } else {
-            Err(Failure::Reported)
-        }
-    }
+impl Report for Findings {
+    const NAME: &'static str = "windows";
 
     fn holds(&self) -> bool {
         let stats = &self.stats;
@@ -196,6 +165,77 @@ impl Findings {
             && stats.maps > 0
             && stats.pread_reads == 0
             && stats.peak_mapped_bytes <= LEFT_BYTES
+    }
+
+    fn verdict(&self) -> String {
+        let verdict = if self.holds() {
+            "holds: the file is larger than any hole, and was read through windows"
+        } else {
+            "does not hold"
+        };
+        verdict.to_owned()
+    }
+
+    fn print_table(&self, out: &mut impl Write) -> io::Result<()> {
+        let stats = &self.stats;
+        let whole_mapping = match &self.whole_mapping {
+            Some(why) => format!("refused: {why}"),
+            None => "succeeded".to_owned(),
+        };
+        let windows = format!(
+            "{} mapped, {} evicted, of {} each",
+            HumanCount(stats.maps),
+            HumanCount(stats.evictions),
+            HumanBytes(stats.window_bytes)
+        );
+        let right = format!("{} of {}", HumanCount(self.right), HumanCount(MARKS));
+        let rows = [
+            ("file size", HumanBytes(FILE_BYTES).to_string()),
+            ("address space left", HumanBytes(LEFT_BYTES).to_string()),
+            ("largest hole", HumanBytes(self.largest_hole).to_string()),
+            ("whole mapping", whole_mapping),
+            ("windows", windows),
+            (
+                "most mapped",
+                HumanBytes(stats.peak_mapped_bytes).to_string(),
+            ),
+            ("read unmapped", HumanCount(stats.pread_reads).to_string()),
+            ("marks read right", right),
+        ];
+        print_rows(out, &rows)
+    }
+
+    fn charts(&self) -> Vec<Chart> {
+        let mut sizes = Chart::new("the file, the room for it, and what was mapped at a time");
+        for (name, bytes, is_folio) in [
+            ("file", FILE_BYTES, false),
+            ("address space left", LEFT_BYTES, false),
+            ("largest hole", self.largest_hole, false),
+            ("most mapped", self.stats.peak_mapped_bytes, true),
+        ] {
+            sizes = sizes.bar(name, bytes, HumanBytes(bytes), is_folio);
+        }
+        vec![sizes]
+    }
+
+    fn json(&self) -> Value {
+        let stats = &self.stats;
+        json!({
+            "experiment": Self::NAME,
+            "file_bytes": FILE_BYTES,
+            "address_space_left_bytes": LEFT_BYTES,
+            "largest_hole_bytes": self.largest_hole,
+            "whole_mapping_refused": self.whole_mapping,
+            "window_bytes": stats.window_bytes,
+            "windows_mapped": stats.maps,
+            "windows_evicted": stats.evictions,
+            "most_mapped_bytes": stats.peak_mapped_bytes,
+            "unmapped_reads": stats.pread_reads,
+            "marks": MARKS,
+            "marks_read_right": self.right,
+            "holds": self.holds(),
+            "verdict": self.verdict(),
+        })
     }
 }
 

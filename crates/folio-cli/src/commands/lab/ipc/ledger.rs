@@ -43,12 +43,13 @@ pub(super) trait Ledger {
     fn set(&self, word: usize, value: u64) -> Outcome;
 }
 
-/// Adds 1 to the counter and to a process's tally.
-pub(super) fn add(ledger: &impl Ledger, process: usize) -> Outcome {
+/// Adds 1 to the counter and to a process's tally. Calls `halfway` in the middle.
+pub(super) fn add(ledger: &impl Ledger, process: usize, halfway: fn()) -> Outcome {
     ledger.set(JOURNAL_COUNTER, ledger.get(COUNTER)? + 1)?;
     ledger.set(JOURNAL_TALLY, ledger.get(TALLIES + process)? + 1)?;
     // From here on, whoever comes next finishes it.
     ledger.set(JOURNAL_OWNER, process as u64 + 1)?;
+    halfway();
     apply(ledger, process)
 }
 
@@ -117,7 +118,7 @@ mod tests {
         let mut before = 0;
         for writes in 0..20 {
             ledger.left.set(writes);
-            let outcome = add(&ledger, writes % MOST_PROCESSES);
+            let outcome = add(&ledger, writes % MOST_PROCESSES, || ());
             assert_eq!(outcome.is_ok(), writes >= 6, "{writes}");
             ledger.left.set(usize::MAX);
             finish(&ledger).unwrap();

@@ -11,6 +11,9 @@ use crate::failure::Outcome;
 
 type Words = [u64; WORDS];
 
+/// How often an owner was said to have died with a lock, how often a half-done change was finished, and how often a sum was wrong.
+pub(super) type Notes = [u64; 3];
+
 /// The region and its objects.
 pub(super) struct Shared {
     mutex: Object<Mutex<Words>>,
@@ -19,8 +22,7 @@ pub(super) struct Shared {
     /// What the semaphore guards: a permit guards nothing by itself.
     guarded: Vec<Object<Data<u64>>>,
     over: Object<Data<u64>>,
-    /// How often a half-done change was finished, and how often a sum was wrong, under each lock.
-    notes: Vec<Object<Mutex<[u64; 2]>>>,
+    notes: Vec<Object<Mutex<Notes>>>,
     _region: Region,
 }
 
@@ -56,9 +58,9 @@ impl Shared {
         Ok(self.over.get()? != 0)
     }
 
-    /// Adds 1 under a lock, after finishing what the last owner may have left.
-    pub(super) fn add(&self, kind: Kind, process: usize) -> Outcome {
-        self.under(kind, |ledger| ledger.add(process))
+    /// Adds 1 under a lock, after finishing what the last owner may have left. Calls `halfway` in the middle.
+    pub(super) fn add(&self, kind: Kind, process: usize, halfway: fn()) -> Outcome {
+        self.under(kind, |ledger| ledger.add(process, halfway))
     }
 
     /// Finishes what the last owner may have left, and looks whether the sum is right; and the counter.
@@ -71,14 +73,8 @@ impl Shared {
         Ok(found)
     }
 
-    pub(super) fn recoveries(&self, kind: Kind) -> Outcome<u64> {
-        let [recoveries, _] = self.note(kind, |_| ())?;
-        Ok(recoveries)
-    }
-
-    pub(super) fn wrong_seen(&self, kind: Kind) -> Outcome<u64> {
-        let [_, wrong] = self.note(kind, |_| ())?;
-        Ok(wrong)
+    pub(super) fn notes(&self, kind: Kind) -> Outcome<Notes> {
+        self.note(kind, |_| ())
     }
 
     fn under(&self, kind: Kind, work: impl FnOnce(&dyn Work) -> Outcome) -> Outcome {
@@ -90,7 +86,10 @@ impl Shared {
                     Err(error) => return Err(error.without_guard().into()),
                 };
                 self.look(kind, &guard, died)?;
-                guard.recovered();
+                if died {
+                    self.note(kind, |[deaths, ..]| *deaths += 1)?;
+                    guard.recovered();
+                }
                 work(&guard)
             }
             Kind::RwLock => {
@@ -100,7 +99,10 @@ impl Shared {
                     Err(error) => return Err(error.without_guard().into()),
                 };
                 self.look(kind, &guard, died)?;
-                guard.recovered();
+                if died {
+                    self.note(kind, |[deaths, ..]| *deaths += 1)?;
+                    guard.recovered();
+                }
                 work(&guard)
             }
             Kind::Semaphore => {
@@ -117,19 +119,19 @@ impl Shared {
     fn look(&self, kind: Kind, ledger: &impl Ledger, may_be_left: bool) -> Outcome {
         if finish(ledger)? {
             let wrong = u64::from(!may_be_left);
-            self.note(kind, |[recoveries, wrong_seen]| {
+            self.note(kind, |[_, recoveries, wrong_seen]| {
                 *recoveries += 1;
                 *wrong_seen += wrong;
             })?;
         } else if !is_right(ledger)?.0 {
-            self.note(kind, |[_, wrong_seen]| *wrong_seen += 1)?;
+            self.note(kind, |[_, _, wrong_seen]| *wrong_seen += 1)?;
         }
         Ok(())
     }
 
-    fn note(&self, kind: Kind, change: impl FnOnce(&mut [u64; 2])) -> Outcome<[u64; 2]> {
+    fn note(&self, kind: Kind, change: impl FnOnce(&mut Notes)) -> Outcome<Notes> {
         let Some(notes) = self.notes.get(kind as usize) else {
-            return Ok([0; 2]);
+            return Ok([0; 3]);
         };
         // A note whose writer died is half written at worst: the figure is one too low then.
         let guard = match notes.lock() {
@@ -149,13 +151,13 @@ impl Shared {
 
 /// What is done under a lock, whichever.
 trait Work {
-    fn add(&self, process: usize) -> Outcome;
+    fn add(&self, process: usize, halfway: fn()) -> Outcome;
     fn is_right(&self) -> Outcome<(bool, u64)>;
 }
 
 impl<L: Ledger> Work for L {
-    fn add(&self, process: usize) -> Outcome {
-        add(self, process)
+    fn add(&self, process: usize, halfway: fn()) -> Outcome {
+        add(self, process, halfway)
     }
 
     fn is_right(&self) -> Outcome<(bool, u64)> {
