@@ -41,7 +41,12 @@ impl Child {
         // That user may not be able to reach this program where it is.
         let beside = store.parent().unwrap().join("reader");
         if !beside.exists() {
-            std::fs::copy(env::current_exe().unwrap(), &beside).unwrap();
+            // By a process of its own: a descriptor of this one, open for writing, would be in the children that other
+            // tests start meanwhile, and a program that is open for writing cannot be run.
+            let copied = Command::new("cp")
+                .args([&env::current_exe().unwrap(), &beside])
+                .status();
+            assert!(copied.unwrap().success());
         }
         Self::of(Self::command(role, store, beside).uid(NOBODY).gid(NOBODY))
     }
