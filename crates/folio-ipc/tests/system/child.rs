@@ -133,6 +133,7 @@ pub(crate) fn run_if_told() -> bool {
         Some("fill tmpfs") => full_disk::fill_tmpfs(path),
         Some("count") => namespaces::count(path),
         Some("leak") => namespaces::leak(path),
+        Some("fork") => namespaces::fork(path),
         Some("hold") => namespaces::hold(path),
         Some("wait") => namespaces::wait(path),
         _ => panic!("unknown role {}", role.to_string_lossy()),

@@ -7,6 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use folio_ipc::{LockError, Mutex, Region, RwLock, Semaphore};
+use folio_sys::process::{self, Fork};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, waitpid};
 use tempfile::TempDir;
 
 use crate::child::{Child, introduce, say, under, until_told};
@@ -20,6 +22,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "a_thread_that_ends_abroad_with_a_lock_is_a_dead_owner",
         a_thread_that_ends_abroad_with_a_lock_is_a_dead_owner,
+    ),
+    (
+        "a_child_that_is_forked_abroad_is_another_owner",
+        a_child_that_is_forked_abroad_is_another_owner,
     ),
     (
         "the_death_of_an_owner_is_seen_by_one_of_the_same_id",
@@ -168,6 +174,55 @@ pub(crate) fn leak(path: &Path) {
         second.join().unwrap();
     });
     say("the second thread has what the first had");
+}
+
+fn a_child_that_is_forked_abroad_is_another_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("region");
+    let region = Region::options().create(&path).unwrap();
+    let Some([child]) = start(["fork"], &path) else {
+        return;
+    };
+    assert_eq!(child.finish(), ["its children had locks of their own"]);
+    let mutex = region.open_object::<Mutex<u64>>("mutex").unwrap();
+    assert!(matches!(mutex.lock(), Err(LockError::OwnerDied(_))));
+}
+
+/// Forks a child that finds a guard of its parent's, and one that dies with a guard of its own.
+pub(crate) fn fork(path: &Path) {
+    let region = Region::open(path).unwrap();
+    let mutex = region.object::<Mutex<u64>>("mutex").unwrap();
+    introduce();
+    let guard = mutex.lock().unwrap();
+    let first = match process::fork().unwrap() {
+        Fork::Parent(child) => child,
+        Fork::Child => {
+            drop(guard);
+            let outcome = mutex.lock_timeout(Duration::from_millis(20)).map(drop);
+            assert!(matches!(outcome, Err(LockError::TimedOut)), "{outcome:?}");
+            std::process::exit(0);
+        }
+    };
+    assert_eq!(wait_for(first).exit_status(), Some(0), "the child says why");
+    assert!(mutex.try_lock().is_err(), "the child gave it up");
+    guard.set(&7);
+    drop(guard);
+    let second = match process::fork().unwrap() {
+        Fork::Parent(child) => child,
+        Fork::Child => {
+            let guard = mutex.lock().unwrap();
+            assert_eq!(guard.get(), 7);
+            process::kill_self();
+        }
+    };
+    let status = wait_for(second);
+    assert_eq!(status.terminating_signal(), Some(Signal::KILL.as_raw()));
+    say("its children had locks of their own");
+}
+
+fn wait_for(child: Pid) -> WaitStatus {
+    let ended = waitpid(Some(child), WaitOptions::empty()).unwrap();
+    ended.unwrap().1
 }
 
 /// Two children and the region: the first has the locks, the second waits for one.
