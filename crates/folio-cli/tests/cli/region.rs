@@ -276,6 +276,36 @@ fn a_lock_of_nobody_is_shown_and_repaired() {
     assert_eq!(lock_as_text(&folder, "queue"), ["free"]);
 }
 
+/// The heap's own lock is at the beginning of the control page: see `docs/region.md`.
+#[test]
+fn a_heap_that_nobody_has_locked_is_unlocked() {
+    let folder = Folder::new();
+    let (region, _objects) = region(&folder);
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .write(true)
+        .open(folder.path("r"))
+        .unwrap();
+    let after_garbage = |change: &dyn Fn()| {
+        file.write_all_at(&0x2b2b_2b2b_u32.to_be_bytes(), 4096)
+            .unwrap();
+        change();
+        let mut word = [0; 4];
+        file.read_exact_at(&mut word, 4096).unwrap();
+        assert_eq!(word, [0; 4]);
+    };
+    after_garbage(&|| {
+        folder.folio(["region", "repair", "r"]).text();
+    });
+    after_garbage(&|| drop(region.object::<Data<u64>>("made").unwrap()));
+    after_garbage(&|| {
+        let arguments = ["region", "remove", "r", "--object", "made"];
+        folder.folio(arguments).text();
+    });
+    assert!(region.check().is_ok());
+}
+
 #[test]
 fn repairs_what_a_dead_process_held() {
     let folder = Folder::new();
