@@ -17,21 +17,18 @@ use crate::kill::kill_point;
 use crate::{Error, Result};
 
 /// A new file that has no name until it is a region.
-struct Draft {
+pub(super) struct Draft {
     file: OwnedFd,
     /// The name that it had to have all the same; removed when this is dropped.
     name: Option<PathBuf>,
 }
 
-/// Makes a region under a name that nobody has.
-pub(super) fn create(path: &Path, header: &Header) -> Result<OwnedFd> {
-    let failed = |error: io::Error| Error::io("create it", path, error);
-    let mut draft = Draft::new(path).map_err(failed)?;
+/// Makes a region that has no name yet, to be [published](Draft::publish) under one that nobody has.
+pub(super) fn draft(path: &Path, header: &Header) -> Result<Draft> {
+    let draft = Draft::new(path).map_err(|error| Error::io("create it", path, error))?;
     write(&draft.file, path, header)?;
     kill_point!("create.written");
-    draft.publish(path).map_err(failed)?;
-    kill_point!("create.linked");
-    draft.file.try_clone().map_err(failed)
+    Ok(draft)
 }
 
 /// Makes a region that has no name at all.
@@ -108,14 +105,22 @@ impl Draft {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
+    /// The file, under a descriptor of its own.
+    pub(super) fn file(&self, path: &Path) -> Result<OwnedFd> {
+        let file = self.file.try_clone();
+        file.map_err(|error| Error::io("create it", path, error))
+    }
+
     /// Gives the file its name, if nobody has it.
-    fn publish(&mut self, path: &Path) -> io::Result<()> {
-        if let Some(name) = &self.name {
-            rustix::fs::link(name, path)?;
-            return Ok(());
-        }
-        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+    pub(super) fn publish(self, path: &Path) -> Result<()> {
+        let linked = if let Some(name) = &self.name {
+            rustix::fs::link(name, path)
+        } else {
+            let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)
+        };
+        linked.map_err(|error| Error::io("create it", path, error))?;
+        kill_point!("create.linked");
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::header::Header;
 use super::layout::{Dimensions, Layout, PAGE_BYTES};
-use super::{Region, create, open};
+use super::{Image, Region, create, open};
 use crate::{Error, Result};
 
 /// How a region is to be made, and what is accepted when one is opened.
@@ -54,8 +54,8 @@ impl RegionOptions {
         self
     }
 
-    /// How long it may become; unless said otherwise, no longer than it is made. Each process that opens it
-    /// reserves so much address space.
+    /// How long it may become, up to 64 TiB, and 2 GiB in 32-bit programs; unless said otherwise, no longer than
+    /// it is made. Each process that opens it reserves so much address space.
     pub fn capacity_bytes(mut self, capacity_bytes: u64) -> Self {
         self.capacity_bytes = Some(capacity_bytes);
         self
@@ -102,8 +102,11 @@ impl RegionOptions {
     /// refuses.
     pub fn create(&self, path: impl AsRef<Path>) -> Result<Region> {
         let path = path.as_ref();
-        let file = create::create(path, &self.header()?)?;
-        self.attach(file, path.to_owned())
+        let draft = create::draft(path, &self.header()?)?;
+        // A name is given to what this process can map and no sooner: what fails leaves nothing behind.
+        let (image, is_private) = self.map(draft.file(path)?, path.to_owned())?;
+        draft.publish(path)?;
+        Region::attach(image, is_private)
     }
 
     /// Opens a region.
@@ -166,9 +169,15 @@ impl RegionOptions {
     }
 
     fn attach(&self, file: OwnedFd, path: PathBuf) -> Result<Region> {
+        let (image, is_private) = self.map(file, path)?;
+        Region::attach(image, is_private)
+    }
+
+    /// The region in memory, and whether nobody but this process's user may write to it.
+    fn map(&self, file: OwnedFd, path: PathBuf) -> Result<(Image, bool)> {
         let is_private = open::check_trust(&file, &path, self.shared_writers)?;
         let image = open::map(file, path)?;
-        Region::attach(image, is_private)
+        Ok((image, is_private))
     }
 
     fn header(&self) -> Result<Header> {

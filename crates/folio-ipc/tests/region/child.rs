@@ -109,6 +109,7 @@ pub(crate) fn run_if_told() -> bool {
     let path = PathBuf::from(env::var_os(PATH).unwrap());
     match role.split_once('/').unwrap_or((&role, "")) {
         ("attach", _) => opening::attach(&path),
+        ("fill", _) => opening::fill(&path),
         ("follow growth", _) => growth::follow(&path),
         ("use", name) => objects::use_until_told(&path, name),
         ("fork", what) => forked::run(&path, what),
