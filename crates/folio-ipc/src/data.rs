@@ -33,13 +33,42 @@ pub struct Data<T> {
 impl<T: Payload> Data<T> {
     /// The value.
     ///
+    /// What is too large for a thread's stack, [`read_into`](Self::read_into) copies to where there is room.
+    ///
     /// # Errors
     ///
     /// [`Error::Lost`](crate::Error::Lost).
     pub fn get(&self) -> Result<T> {
         let mut value = T::new_zeroed();
-        self.read(value.as_mut_bytes())?;
+        self.read_into(&mut value)?;
         Ok(value)
+    }
+
+    /// Copies the value to where another of its type is.
+    ///
+    /// ```
+    /// use folio_ipc::{Data, Region};
+    ///
+    /// type Table = [u64; 1 << 20];
+    ///
+    /// let region = Region::options().size_bytes(16 << 20).anonymous()?;
+    /// let shared = region.object::<Data<Table>>("table")?;
+    /// let mut table: Box<Table> = vec![0; 1 << 20].try_into().unwrap();
+    /// table[7] = 7;
+    /// shared.set(&table)?;
+    /// table[7] = 0;
+    /// shared.read_into(&mut table)?;
+    /// assert_eq!(table[7], 7);
+    /// # Ok::<(), folio_ipc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`](crate::Error::Lost); the value is then zeros in part.
+    pub fn read_into(&self, value: &mut T) -> Result<()> {
+        let image = self.attached.image();
+        image.read(self.offset, value.as_mut_bytes())?;
+        image.check_not_lost()
     }
 
     /// Changes the value.
@@ -50,12 +79,6 @@ impl<T: Payload> Data<T> {
     pub fn set(&self, value: &T) -> Result<()> {
         let image = self.attached.image();
         image.write(self.offset, value.as_bytes())?;
-        image.check_not_lost()
-    }
-
-    fn read(&self, bytes: &mut [u8]) -> Result<()> {
-        let image = self.attached.image();
-        image.read(self.offset, bytes)?;
         image.check_not_lost()
     }
 }

@@ -16,4 +16,5 @@ pub(crate) use entry::{ENTRY_WORDS, Entry, EntryState, MAX_NAME_LEN, entries, fo
 pub(crate) use holds::Holds;
 pub use list::ObjectInfo;
 pub(crate) use list::{graves, list};
+pub(crate) use lookup::Hold;
 pub use lookup::Shared;

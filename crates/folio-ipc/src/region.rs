@@ -19,7 +19,7 @@ pub use options::RegionOptions;
 pub(crate) use reserve::grow_file;
 
 use crate::allocation::Allocation;
-use crate::directory::{ObjectInfo, Shared};
+use crate::directory::{Hold, ObjectInfo, Shared};
 use crate::heap::HeapInfo;
 use crate::inspect::{Inspection, Repaired, inspect_attached, inspect_image, repair};
 use crate::object::Object;
@@ -170,7 +170,7 @@ impl Region {
     /// [`Error::NoRoom`], [`Error::TooManyObjects`], [`Error::TooManyThreads`]; [`Error::Lost`],
     /// [`Error::Damaged`]; the system's when the region cannot grow.
     pub fn object<T: Object>(&self, name: &str) -> Result<Shared<T>> {
-        self.checked(self.find_or_make(name, || None))
+        self.checked(self.find_or(name, || self.attached.make::<T>(name, None)))
     }
 
     /// Finds an object by name, or makes it as `initial` says, which is called only then; if another process made it
@@ -184,7 +184,7 @@ impl Region {
         name: &str,
         initial: impl FnOnce() -> T::Initial,
     ) -> Result<Shared<T>> {
-        self.checked(self.find_or_make(name, || Some(initial())))
+        self.checked(self.find_or(name, || self.attached.make::<T>(name, Some(&initial()))))
     }
 
     /// Finds an object by name.
@@ -201,18 +201,16 @@ impl Region {
         }
     }
 
-    fn find_or_make<T: Object>(
+    fn find_or<T: Object>(
         &self,
         name: &str,
-        initial: impl FnOnce() -> Option<T::Initial>,
+        make: impl FnOnce() -> Result<Hold>,
     ) -> Result<Shared<T>> {
-        match self.attached.find(name)? {
-            Some(hold) => hold.bind(name),
-            None => self
-                .attached
-                .make::<T>(name, initial().as_ref())?
-                .bind(name),
-        }
+        let hold = match self.attached.find(name)? {
+            Some(hold) => hold,
+            None => make()?,
+        };
+        hold.bind(name)
     }
 
     /// Takes a block of so many bytes, all zero, for this process: nobody else knows of it until an object
