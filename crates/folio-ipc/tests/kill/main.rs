@@ -27,7 +27,7 @@ fn main() {
     }
     let mut arguments = Arguments::from_args();
     // The children take the processors.
-    arguments.test_threads = Some(1);
+    arguments.test_threads = Some(3);
     let mut trials = Vec::new();
     if cfg!(target_os = "linux") {
         for kind in work::Kind::ALL {
