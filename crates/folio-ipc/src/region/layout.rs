@@ -21,8 +21,12 @@ const MAX_THREADS: u32 = 65_536;
 const MAX_OBJECTS: u32 = 1 << 20;
 
 /// The most bytes that a region can have: what the word can state that holds its size, and, in 32-bit
-/// programs, what may be one piece of their address space.
-const MAX_CAPACITY_BYTES: u64 = if usize::BITS < 64 { 1 << 31 } else { 1 << 46 };
+/// programs, what may be one piece of their address space: `isize::MAX` bytes, in whole pages.
+const MAX_CAPACITY_BYTES: u64 = if usize::BITS < 64 {
+    (1 << 31) - PAGE_BYTES
+} else {
+    1 << 46
+};
 
 /// What the layout of a region follows from, as its header states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -54,8 +54,8 @@ impl RegionOptions {
         self
     }
 
-    /// How long it may become, up to 64 TiB, and 2 GiB in 32-bit programs; unless said otherwise, no longer than
-    /// it is made. Each process that opens it reserves so much address space.
+    /// How long it may become, up to 64 TiB, and a page less than 2 GiB in 32-bit programs; unless said otherwise, no
+    /// longer than it is made. Each process that opens it reserves so much address space.
     pub fn capacity_bytes(mut self, capacity_bytes: u64) -> Self {
         self.capacity_bytes = Some(capacity_bytes);
         self
