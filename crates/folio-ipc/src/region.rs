@@ -193,12 +193,12 @@ impl Region {
     ///
     /// [`Error::NoSuchObject`] when there is none; else as for [`object`](Self::object).
     pub fn open_object<T: Object>(&self, name: &str) -> Result<Shared<T>> {
-        match self.checked(self.attached.find(name))? {
-            Some(hold) => self.checked(hold.bind(name)),
-            None => Err(Error::NoSuchObject {
+        let none = || {
+            Err(Error::NoSuchObject {
                 name: name.escape_debug().to_string(),
-            }),
-        }
+            })
+        };
+        self.checked(self.find_or(name, none))
     }
 
     fn find_or<T: Object>(
