@@ -64,7 +64,7 @@ impl<T: Payload> Data<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Lost`](crate::Error::Lost); the value is then zeros in part.
+    /// [`Error::Lost`](crate::Error::Lost); then no part of `value` is to be relied on.
     pub fn read_into(&self, value: &mut T) -> Result<()> {
         let image = self.attached.image();
         image.read(self.offset, value.as_mut_bytes())?;

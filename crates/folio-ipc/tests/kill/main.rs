@@ -26,7 +26,7 @@ fn main() {
         return;
     }
     let mut arguments = Arguments::from_args();
-    // The children take the processors.
+    // The children take the processors, but wait more than they compute.
     arguments.test_threads = Some(3);
     let mut trials = Vec::new();
     if cfg!(target_os = "linux") {
