@@ -30,20 +30,20 @@ pub(super) enum JournalMode {
 
 /// A table of rows of a page each.
 pub(super) struct Database {
-    library: Library,
+    functions: Functions,
     raw: *mut c_void,
     update: *mut c_void,
 }
 
 impl Database {
     pub(super) fn create(path: &Path, mode: JournalMode, rows: u64) -> Result<Self, Skipped> {
-        let library = Library::load()?;
+        let functions = Functions::load()?;
         let path = CString::new(path.as_os_str().as_bytes())?;
         let mut raw = ptr::null_mut();
         // SAFETY: the name ends in a zero, and there is room for the handle.
-        let status = unsafe { (library.open)(path.as_ptr(), &raw mut raw) };
+        let status = unsafe { (functions.open)(path.as_ptr(), &raw mut raw) };
         let mut database = Self {
-            library,
+            functions,
             raw,
             update: ptr::null_mut(),
         };
@@ -64,7 +64,7 @@ impl Database {
         let update = c"UPDATE pages SET bytes = ?1 WHERE number = ?2";
         // SAFETY: an open database, text that ends in a zero, and room for the statement.
         let status = unsafe {
-            (database.library.prepare)(
+            (database.functions.prepare)(
                 database.raw,
                 update.as_ptr(),
                 -1,
@@ -86,20 +86,21 @@ impl Database {
         self.run(c"BEGIN")?;
         for row in rows {
             // SAFETY: a statement, and bytes of that length that stay until it was run.
-            let status =
-                unsafe { (self.library.bind_blob)(update, 1, bytes.as_ptr().cast(), len, STATIC) };
+            let status = unsafe {
+                (self.functions.bind_blob)(update, 1, bytes.as_ptr().cast(), len, STATIC)
+            };
             self.expect(status, OK, "sqlite3_bind_blob")?;
             // SAFETY: a statement.
-            let status = unsafe { (self.library.bind_int64)(update, 2, i64::try_from(row)?) };
+            let status = unsafe { (self.functions.bind_int64)(update, 2, i64::try_from(row)?) };
             self.expect(status, OK, "sqlite3_bind_int64")?;
             // SAFETY: a statement whose parameters are bound.
-            let status = unsafe { (self.library.step)(update) };
+            let status = unsafe { (self.functions.step)(update) };
             self.expect(status, DONE, "sqlite3_step")?;
             // SAFETY: a statement.
-            let status = unsafe { (self.library.reset)(update) };
+            let status = unsafe { (self.functions.reset)(update) };
             self.expect(status, OK, "sqlite3_reset")?;
             // SAFETY: an open database.
-            let changed = unsafe { (self.library.changes)(self.raw) };
+            let changed = unsafe { (self.functions.changes)(self.raw) };
             if changed != 1 {
                 return Err(Skipped(format!(
                     "SQLite changed {changed} rows instead of one"
@@ -112,7 +113,7 @@ impl Database {
     fn run(&mut self, statement: &CStr) -> Result<(), Skipped> {
         // SAFETY: an open database, text that ends in a zero; neither rows nor a message are asked for.
         let status = unsafe {
-            (self.library.exec)(
+            (self.functions.exec)(
                 self.raw,
                 statement.as_ptr(),
                 ptr::null_mut(),
@@ -128,7 +129,7 @@ impl Database {
             return Ok(());
         }
         // SAFETY: a handle of `sqlite3_open`, or null, of which the message is that memory is short.
-        let message = unsafe { (self.library.message)(self.raw) };
+        let message = unsafe { (self.functions.message)(self.raw) };
         // SAFETY: text that ends in a zero, and stays until the next call.
         let message = unsafe { CStr::from_ptr(message) }.to_string_lossy();
         Err(Skipped(format!("{function}: {message}")))
@@ -138,9 +139,9 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         // SAFETY: a statement, or null; it is not used any more.
-        unsafe { (self.library.finalize)(self.update) };
+        unsafe { (self.functions.finalize)(self.update) };
         // SAFETY: a handle, or null; it is not used any more, and has no statements left.
-        unsafe { (self.library.close)(self.raw) };
+        unsafe { (self.functions.close)(self.raw) };
     }
 }
 
@@ -166,7 +167,7 @@ type BindInt64 = unsafe extern "C" fn(*mut c_void, c_int, i64) -> c_int;
 type OfHandle = unsafe extern "C" fn(*mut c_void) -> c_int;
 type Message = unsafe extern "C" fn(*mut c_void) -> *const c_char;
 
-struct Library {
+struct Functions {
     open: Open,
     exec: Exec,
     prepare: Prepare,
@@ -180,7 +181,7 @@ struct Library {
     message: Message,
 }
 
-impl Library {
+impl Functions {
     fn load() -> Result<Self, Skipped> {
         let library = CLibrary::load(LIBRARY, "libsqlite3-0")?;
         let symbol = |name: &CStr| library.symbol(name);
