@@ -24,7 +24,7 @@ const LIBRARY: &CStr = c"libcdb.so.1";
 
 /// An open file.
 pub(super) struct Cdb {
-    library: Library,
+    functions: Functions,
     /// A search leaves in it what it found.
     raw: UnsafeCell<RawCdb>,
     /// `raw` has its descriptor.
@@ -34,7 +34,7 @@ pub(super) struct Cdb {
 impl Cdb {
     /// Whether the library is there.
     pub(super) fn available() -> Result<(), Skipped> {
-        Library::load().map(drop)
+        Functions::load().map(drop)
     }
 
     /// Makes a file of these records, and brings it to the disk, as the program `cdbmake` does.
@@ -45,16 +45,16 @@ impl Cdb {
     }
 
     pub(super) fn open(path: &Path) -> Result<Self, Skipped> {
-        let library = Library::load()?;
+        let functions = Functions::load()?;
         let file = File::open(path)?;
         let mut raw = MaybeUninit::zeroed();
         // SAFETY: `raw` may be written to, and the descriptor is that of an open file.
-        let status = unsafe { (library.init)(raw.as_mut_ptr(), file.as_raw_fd()) };
+        let status = unsafe { (functions.init)(raw.as_mut_ptr(), file.as_raw_fd()) };
         if status != 0 {
             return Err(failed("cdb_init"));
         }
         Ok(Self {
-            library,
+            functions,
             // SAFETY: all zeros are a value of it, and `cdb_init` has filled it in.
             raw: UnsafeCell::new(unsafe { raw.assume_init() }),
             _file: file,
@@ -67,7 +67,7 @@ impl Cdb {
         let key_len = c_uint::try_from(key.len())?;
         // SAFETY: `raw` was initialized and nobody else has a reference to it, and the key has that
         // length.
-        let status = unsafe { (self.library.find)(self.raw.get(), key.as_ptr().cast(), key_len) };
+        let status = unsafe { (self.functions.find)(self.raw.get(), key.as_ptr().cast(), key_len) };
         match status {
             0 => return Ok(None),
             1.. => (),
@@ -77,7 +77,7 @@ impl Cdb {
         let found = unsafe { &*self.raw.get() };
         let (len, offset) = (found.value_len, found.value_offset);
         // SAFETY: as above.
-        let value = unsafe { (self.library.get)(found, len, offset) };
+        let value = unsafe { (self.functions.get)(found, len, offset) };
         if value.is_null() {
             return Err(failed("cdb_get"));
         }
@@ -102,13 +102,13 @@ impl Cdb {
 impl Drop for Cdb {
     fn drop(&mut self) {
         // SAFETY: `raw` was initialized, and is not used any more.
-        unsafe { (self.library.free)(self.raw.get()) }
+        unsafe { (self.functions.free)(self.raw.get()) }
     }
 }
 
 /// A file that is being made.
 struct Maker {
-    library: Library,
+    functions: Functions,
     /// In one place from the first call on: it has a pointer into itself.
     raw: Box<RawMaker>,
     file: File,
@@ -116,24 +116,29 @@ struct Maker {
 
 impl Maker {
     fn start(path: &Path) -> Result<Self, Skipped> {
-        let library = Library::load()?;
+        let functions = Functions::load()?;
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).open(path)?;
         let mut raw = Box::new(RawMaker([0; MAKER_LEN / 8]));
         // SAFETY: there is room for what it keeps, and the descriptor is that of an open file.
-        let status = unsafe { (library.make_start)(&raw mut *raw, file.as_raw_fd()) };
+        let status = unsafe { (functions.make_start)(&raw mut *raw, file.as_raw_fd()) };
         if status != 0 {
             return Err(failed("cdb_make_start"));
         }
-        Ok(Self { library, raw, file })
+        Ok(Self {
+            functions,
+            raw,
+            file,
+        })
     }
 
     fn add(&mut self, key: &Key, value: &[u8]) -> Result<(), Skipped> {
         let (key_len, value_len) = (c_uint::try_from(key.len())?, c_uint::try_from(value.len())?);
         let (key, value) = (key.as_ptr().cast(), value.as_ptr().cast());
         // SAFETY: `raw` was started and not finished, and both have the lengths that are given.
-        let status =
-            unsafe { (self.library.make_add)(&raw mut *self.raw, key, key_len, value, value_len) };
+        let status = unsafe {
+            (self.functions.make_add)(&raw mut *self.raw, key, key_len, value, value_len)
+        };
         if status == 0 {
             Ok(())
         } else {
@@ -144,7 +149,7 @@ impl Maker {
     /// What was added is freed here, and nowhere else: a bench that stops half-way is about to end.
     fn finish(mut self) -> Result<(), Skipped> {
         // SAFETY: `raw` was started and not finished.
-        let status = unsafe { (self.library.make_finish)(&raw mut *self.raw) };
+        let status = unsafe { (self.functions.make_finish)(&raw mut *self.raw) };
         if status != 0 {
             return Err(failed("cdb_make_finish"));
         }
@@ -181,7 +186,7 @@ type MakeAdd =
     unsafe extern "C" fn(*mut RawMaker, *const c_void, c_uint, *const c_void, c_uint) -> c_int;
 type MakeFinish = unsafe extern "C" fn(*mut RawMaker) -> c_int;
 
-struct Library {
+struct Functions {
     init: Init,
     find: Find,
     get: Get,
@@ -191,7 +196,7 @@ struct Library {
     make_finish: MakeFinish,
 }
 
-impl Library {
+impl Functions {
     fn load() -> Result<Self, Skipped> {
         let library = CLibrary::load(LIBRARY, "libcdb1")?;
         let symbol = |name: &CStr| library.symbol(name);
